@@ -1,0 +1,52 @@
+# What a newcomer types.  The build itself is Meson's: meson.build.
+
+.PHONY: help deps build build-asan run test bench fuzz install clean format
+help:
+	@echo 'make run      install what is missing, build, start a rootless gateway'
+	@echo 'make test     install what is missing, build, run every test'
+	@echo 'make bench    benchmarks, with rivals side by side where they are installed'
+	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS each (60)'
+	@echo 'make install  programs, man page, completions, unit (DESTDIR, PREFIX=/usr/local)'
+
+PREFIX ?= /usr/local
+WERROR ?= $(if $(CI),true,false)
+FUZZ_SECONDS ?= 60
+
+deps:
+	@tools/install-deps
+
+deps-test:
+	@tools/install-deps --test
+
+build/build.ninja:
+	meson setup build --prefix=$(PREFIX) -Dwerror=$(WERROR)
+
+build: deps build/build.ninja
+	ninja -C build
+
+build-asan/build.ninja:
+	CC=clang meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true -Dwerror=$(WERROR)
+
+build-asan: build-asan/build.ninja
+	ninja -C build-asan
+
+run: build
+	@deploy/run
+
+test: deps-test build build-asan
+	tests/run
+
+bench: deps-test build
+	python3 tests/bench/bench.py
+
+fuzz: deps-test build-asan
+	tests/fuzz/run $(FUZZ_SECONDS)
+
+install: build
+	meson install -C build --no-rebuild
+
+clean:
+	rm -rf build build-asan
+
+format:
+	git ls-files '*.c' '*.h' | xargs clang-format -i
