@@ -83,11 +83,11 @@ void message_done(struct message *message);
 int channel_pair(int type, int ret[2]) _must_check_;
 
 /*
- * The check by itself, for what stands in @packet, @len bytes with @n_fds descriptors beside it.
- * On success @type and @body_len are written, and the body stands at MESSAGE_HEAD_LEN.
+ * The check by itself: the head, @len bytes of body and @n_fds descriptors that came with it.
+ * @type is written on success.
  */
-int message_check(const uint8_t *packet, size_t len, size_t n_fds, unsigned senders,
-		  enum message_type *type, size_t *body_len) _must_check_;
+int message_check(const uint8_t head[MESSAGE_HEAD_LEN], const char *body, size_t len, size_t n_fds,
+		  unsigned senders, enum message_type *type) _must_check_;
 
 /* "HELLO"; static, "?" for what is none. */
 const char *message_name(enum message_type type);
