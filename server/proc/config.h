@@ -1,7 +1,7 @@
 /*
  * Configuration: one table of options.  An option's name is the same in the environment and in the
- * file (`warrend -c FILE`, lines NAME=value, # begins a comment line).  The environment comes before the file, the file
- * before the default.  A secret NAME may instead be given as NAME_FILE, a path to read it from.
+ * file (`warrend -c FILE`, lines NAME=value, # begins a comment line).  The environment comes before
+ * the file, the file before the default; an empty value is one not given.  A secret NAME may instead be given as NAME_FILE, a path to read it from.
  * Taken whole or not at all, into a struct that nobody writes afterwards; -n prints it back.
  */
 #ifndef SERVER_PROC_CONFIG_H
@@ -74,8 +74,15 @@ enum config_option {
 	CONFIG_COUNT
 };
 
+/* The service's own user: HOME of that name makes it the data directory itself. */
+#define CONFIG_SERVICE_HOME "/var/lib/warren"
+#define CONFIG_SERVICE_RUNTIME "/run/warren"
+
 /* What went wrong, in a sentence that names option, value (never a secret's) and what is allowed. */
 #define CONFIG_ERROR_LEN 1024
+
+/* The defaults alone. */
+void config_init(struct config *config);
 
 /*
  * From the environment @env ("NAME=value" strings, NULL-terminated), the file at @path (NULL: none)
