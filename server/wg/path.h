@@ -1,0 +1,101 @@
+/*
+ * The worker's half of WireGuard: data of the peers that one worker owns.  Sessions, the sending
+ * nonce, replay windows, endpoints, stamps and staged packets live here and have one writer.
+ *
+ * One turn of a worker:
+ *     path_order()    for each order in its ring
+ *     path_open()     datagrams in, plaintext out
+ *     path_seal()     plaintext in, datagrams out
+ *     path_flush()    what the above made ready to be sent
+ *     path_reports()  into the ring to the device
+ * Nothing here calls the system, reads a clock or allocates per packet.
+ */
+#ifndef SERVER_WG_PATH_H
+#define SERVER_WG_PATH_H
+
+#include <stdbool.h>
+
+#include "server/wg/aead.h"
+#include "server/wg/drops.h"
+#include "server/wg/index.h"
+#include "server/wg/messages.h"
+#include "server/wg/order.h"
+#include "server/wg/values.h"
+
+struct wg_path;
+
+struct path_config {
+	unsigned worker;        /* our number */
+	struct wg_index index;  /* wg_index() of the device */
+	const struct aead *aead; /* lent; outlives the path */
+	uint32_t staged_max;    /* packets that wait for handshakes, all peers; 0: WG_STAGED_MAX */
+	uint32_t staged_len;    /* the longest inner packet that can wait; 0: 2048 */
+};
+
+int path_new(const struct path_config *config, struct wg_path **ret) _must_check_;
+void path_free(struct wg_path *path);
+void path_freep(struct wg_path **path);
+
+/* Obeys @order and wipes the keys in it.  -ENOMEM: the peer or session does not exist then. */
+int path_order(struct wg_path *path, struct wg_order *order, struct wg_now now) _must_check_;
+
+/* A data message that came in (WG_KIND_DATA), and what became of it. */
+struct path_in {
+	uint8_t *data;
+	uint32_t len;
+	const struct wg_arrival *arrival;
+	uint8_t *plain; /* where plaintext goes, len - 32 bytes: data + 16, or anywhere without overlap */
+
+	/* written by path_open() */
+	enum wg_drop drop;      /* NONE: deliver @plain_len bytes; keepalives have 0 of them */
+	uint32_t plain_len;     /* the inner packet without padding */
+	struct wg_peer_id peer; /* valid unless NO_SESSION or OTHER_WORKER */
+	bool quarantined;       /* deliver to the second TUN only */
+};
+
+/*
+ * Opens @n messages of any sessions, in order.  Each is dropped with a reason, or authentic, fresh,
+ * from an address that its peer owns, with the outer ECN merged in.  OTHER_WORKER: untouched, hand
+ * it to index_worker() of le32_load(data + 4).  All other drops are counted here.
+ */
+void path_open(struct wg_path *path, struct path_in *in, unsigned n, struct wg_now now);
+
+/* A packet on its way out. */
+struct path_out {
+	uint8_t *data; /* in: WG_DATA_HEADER bytes of room, the packet, PATH_TAIL bytes of room */
+	uint32_t len;  /* in: of the inner packet; out: of the message at @data */
+	uint8_t tos;   /* out: for the outer header.  Same peer, same tos, one GSO batch */
+};
+#define PATH_TAIL (WG_PADDING - 1 + WG_TAG_LEN)
+
+/*
+ * Seals @n packets for @peer, in place and in order, padded to 16 but not beyond @mtu (0: no bound).
+ * The caller looked @peer up in the allowed IPs and checked each packet's length against the MTU.
+ * @quarantine: the packets came from the second TUN.
+ *
+ * Returns @n: all are sealed; send them to **@route (lent until the next call on this path).
+ * 0: copied, they wait for a handshake.  -drop: all dropped, for that reason, and counted.
+ */
+int path_seal(struct wg_path *path, struct wg_peer_id peer, struct path_out *out, unsigned n, uint32_t mtu,
+	      bool quarantine, struct wg_now now, const struct wg_route **route);
+
+/* @out is lent for the call; what cannot be sent now is to be copied or lost, never sealed again. */
+typedef void path_send_fn(void *ctx, struct wg_peer_id peer, const struct wg_route *route,
+			  struct path_out *out, unsigned n);
+
+/* Sends staged packets whose session has come, and keepalives that were ordered. */
+void path_flush(struct wg_path *path, uint32_t mtu, struct wg_now now, path_send_fn *send, void *ctx);
+
+/* Up to @max reports that are due.  The rest stays, and merges with what comes. */
+unsigned path_reports(struct wg_path *path, struct wg_now now, struct wg_report *out, unsigned max);
+
+/* When to call path_reports() if nothing else happens. */
+nsec_t path_deadline(const struct wg_path *path);
+
+/* A send from the cached source failed (ENETUNREACH, ENODEV): let routing choose, send once more. */
+void path_source_clear(struct wg_path *path, struct wg_peer_id peer);
+
+/* Readable from any thread while the path lives. */
+const struct wg_counters *path_counters(const struct wg_path *path);
+
+#endif
