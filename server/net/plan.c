@@ -228,7 +228,7 @@ read_domain(struct reader *in, json_t *object, struct net_domain *ret)
 	if (r < 0)
 		return r;
 	if (!strchr(LOWER, ret->ifname[0]) || strcmp(ret->ifname, "lo") == 0 || strcmp(ret->ifname, "all") == 0 ||
-	    strcmp(ret->ifname, "default") == 0)
+	    strcmp(ret->ifname, "default") == 0 || strcmp(ret->ifname, "uplink") == 0)
 		return refuse(in, "ifname", "'%s' cannot be a TUN's name", ret->ifname);
 	r = read_addresses(in, object, &domain_bounds, &ret->addresses);
 	if (r < 0)
