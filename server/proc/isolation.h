@@ -31,6 +31,10 @@ int holder_main(void);
 /* The words for a refusal with @err (positive errno) to make user namespaces. */
 int namespaces_explain(int err, struct trouble *t);
 
+/* The name under which each is handed to a child, as SOCKET. */
+#define NAMESPACE_USER "ns:user"
+#define NAMESPACE_NET "ns:net"
+
 /*
  * For a process that is about to execute another program: enters @ns and keeps the capabilities of
  * @caps (bits by number) there, ambient so that what it executes has them; all others are out of reach

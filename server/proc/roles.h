@@ -6,6 +6,7 @@
 #ifndef SERVER_PROC_ROLES_H
 #define SERVER_PROC_ROLES_H
 
+int uplink_main(void);  /* server/proc: outside; runs pasta joined to the inner namespaces */
 int net_main(void);     /* server/net: inner namespaces, CAP_NET_ADMIN there */
 int control_main(void); /* server/control: outside */
 

@@ -72,8 +72,8 @@ struct supervisor {
 	size_t n_instances, n_lines;
 	struct instance instances[ROLES_MAX];
 	struct line lines[LINKS_MAX];
-	bool started, announced, stopping, hurried, ended;
-	unsigned step;
+	struct loop_timer *last;
+	bool started, announced, stopping, hurried, lingering, ended;
 	struct message message; /* the one being served */
 };
 
@@ -246,11 +246,14 @@ on_hello(struct instance *child)
 static void
 announce(struct supervisor *s, nsec_t now)
 {
-	for (size_t i = 0; i < s->n_instances; i++)
-		if (s->instances[i].state != CHILD_READY)
-			return;
-	if (s->announced)
+	if (s->announced || s->stopping)
 		return;
+	for (size_t i = 0; i < s->n_instances; i++) {
+		const struct instance *child = &s->instances[i];
+
+		if (child->state != CHILD_READY && !(child->role->optional && child->backoff))
+			return;
+	}
 	s->announced = true;
 	s->events.all_ready(s->events.arg, now);
 }
@@ -445,6 +448,30 @@ child_end(struct instance *child, int sig, nsec_t limit, nsec_t now)
 	loop_timer_set(child->timer, now + limit);
 }
 
+static bool
+is_childless(void)
+{
+	siginfo_t info;
+
+	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD;
+}
+
+static void
+stop_end(struct supervisor *s, nsec_t now)
+{
+	if (s->ended)
+		return;
+	s->ended = true;
+	s->events.stopped(s->events.arg, now);
+}
+
+static void
+on_last(void *arg, nsec_t now)
+{
+	log_error("processes that our children left behind do not end; leaving them");
+	stop_end(arg, now);
+}
+
 /* Stops those of the first step that has somebody left; with nobody left anywhere, says so. */
 static void
 stop_on(struct supervisor *s, nsec_t now)
@@ -455,10 +482,11 @@ stop_on(struct supervisor *s, nsec_t now)
 		if (s->instances[i].state != CHILD_DOWN)
 			step = MIN(step, s->instances[i].role->stop_step);
 	if (step == ~0U) {
-		if (!s->ended) {
-			s->ended = true;
-			s->events.stopped(s->events.arg, now);
-		}
+		if (is_childless())
+			stop_end(s, now);
+		else if (!s->lingering)
+			loop_timer_set(s->last, now + HURRY_LIMIT);
+		s->lingering = true;
 		return;
 	}
 	for (size_t i = 0; i < s->n_instances; i++) {
@@ -522,10 +550,9 @@ child_ended(struct instance *child, int status, nsec_t now)
 	} else {
 		child_retry(child, now);
 		log_end(child, status);
+		announce(child->s, now);
 	}
 	child->pid = 0;
-	if (stopping)
-		stop_on(child->s, now);
 }
 
 /*
@@ -543,7 +570,7 @@ supervisor_reap(struct supervisor *s, nsec_t now)
 
 		info.si_pid = 0;
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !info.si_pid)
-			return;
+			break;
 		for (size_t i = 0; i < s->n_instances; i++)
 			if (s->instances[i].pid == info.si_pid)
 				child = &s->instances[i];
@@ -552,6 +579,8 @@ supervisor_reap(struct supervisor *s, nsec_t now)
 		if (waitpid(info.si_pid, &status, 0) == info.si_pid && child)
 			child_ended(child, status, now);
 	}
+	if (s->stopping)
+		stop_on(s, now);
 }
 
 /* -- making and ending the supervisor ----------------------------------------------------------- */
@@ -560,18 +589,20 @@ int
 supervisor_new(struct supervisor **ret, struct loop *loop, const struct namespaces *ns,
 	       const struct supervisor_events *events)
 {
-	struct supervisor *s = calloc(1, sizeof(*s));
+	_cleanup_(supervisor_freep) struct supervisor *s = calloc(1, sizeof(*s));
+	int r;
 
 	if (!s)
 		return -ENOMEM;
 	s->loop = loop;
 	s->ns = ns;
 	s->events = *events;
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
-		free(s);
+	r = loop_timer_new(loop, on_last, s, &s->last);
+	if (r < 0)
+		return r;
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return -errno;
-	}
-	*ret = s;
+	*ret = take_ptr(s);
 	return 0;
 }
 
@@ -674,6 +705,7 @@ supervisor_free(struct supervisor *s)
 	for (size_t i = 0; i < s->n_lines; i++)
 		for (int end = 0; end < 2; end++)
 			closep(&s->lines[i].waiting[end]);
+	loop_timer_free(s->last);
 	kept_done(&s->kept);
 	free(s);
 }

@@ -44,6 +44,7 @@ struct role {
 	int stop_signal;      /* of a silent one */
 	int hurry_signal;     /* when the orderly stop is to be cut short; 0: SIGKILL */
 	int death_signal;     /* when warrend dies; 0: SIGKILL */
+	bool optional;        /* a first failure of it does not keep the whole from being called ready */
 	bool identity;        /* gets the gateway's private key */
 	bool sends_tun;       /* may hand TUN devices up */
 	const char *sockets;  /* names of kept descriptors it gets, blanks between; "tun:*" is all of that prefix */
@@ -65,8 +66,8 @@ struct supervisor_events {
 	void *arg;
 	/* The CONFIG text of @role into @out of MESSAGE_BODY_MAX: its length or a negated errno. */
 	int (*config)(void *arg, const char *role, char *out, size_t len);
-	void (*all_ready)(void *arg, nsec_t now); /* the first time */
-	void (*stopped)(void *arg, nsec_t now);   /* after supervisor_stop(), once nobody is left */
+	void (*all_ready)(void *arg, nsec_t now); /* once */
+	void (*stopped)(void *arg, nsec_t now);   /* after supervisor_stop(), when nobody is left, nor foster children */
 };
 
 /* @loop and @ns are lent.  Becomes subreaper; the loop must give SIGCHLD to supervisor_reap(). */
