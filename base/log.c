@@ -19,7 +19,7 @@ log_init(const char *who, enum log_level level)
  * One write a line, so that lines of several processes do not mix.  Under systemd the journal takes
  * the priority from the prefix (sd-daemon(3)).
  */
-static void
+static void _printf_(2, 0)
 log_write(enum log_level level, const char *format, va_list ap)
 {
 	static const char *const priority[] = {"", "<3>", "<6>", "<7>"};
