@@ -8,6 +8,6 @@
 
 int uplink_main(void);  /* server/proc: outside; runs pasta joined to the inner namespaces */
 int net_main(void);     /* server/net: inner namespaces, CAP_NET_ADMIN there */
-int control_main(void); /* server/control: outside */
+int control_main(void); /* server/control_main.c: outside; joins control and web */
 
 #endif
