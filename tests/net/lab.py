@@ -261,10 +261,15 @@ def _furnish():
     run("ip", "link", "set", "lo", "up")
 
 
-def main():
+def inside():
+    """Goes on in namespaces of its own; for programs that are not tests.  They end with the program."""
     if INSIDE not in os.environ:
         _enter()
     _furnish()
+
+
+def main():
+    inside()
     wanted = sys.argv[1:]
     failed = number = 0
     for function in _tests:
