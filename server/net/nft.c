@@ -15,9 +15,9 @@
 #error "NFT_PATH comes from the build"
 #endif
 
-#define NFT_PATIENCE_MS 20000           /* without any progress; then it is killed */
-#define NFT_OUTPUT_MAX (16U * 1024 * 1024)
-#define NFT_ERRORS_MAX 4096             /* of its words */
+#define NFT_PATIENCE_MS 20000 /* without any progress; then it is killed */
+#define NFT_OUTPUT_MAX  (16U * 1024 * 1024)
+#define NFT_ERRORS_MAX  4096 /* of its words */
 
 /* What a pipe gave so far. */
 struct heap {
@@ -208,7 +208,8 @@ words_of(const struct run *run, int status, char error[NET_ERROR_LEN])
 		return;
 	}
 	from = from ? from + strlen("Error: ") : words;
-	snprintf(error, NET_ERROR_LEN, "nft: %.*s", (int)strcspn(from, "\n"), *from ? from : "it failed without a word");
+	snprintf(error, NET_ERROR_LEN, "nft: %.*s", (int)strcspn(from, "\n"),
+		 *from ? from : "it failed without a word");
 }
 
 static int

@@ -11,11 +11,11 @@
 
 #include "base/errors.h"
 
-#define MTU_MIN 576
+#define MTU_MIN      576
 #define MTU_MIN_IPV6 1280
-#define MTU_MAX 65455 /* WireGuard's 80 bytes below the largest datagram */
-#define PATH_LEN 96
-#define QUOTE_MAX 48 /* of a refused value, in words */
+#define MTU_MAX      65455 /* WireGuard's 80 bytes below the largest datagram */
+#define PATH_LEN     96
+#define QUOTE_MAX    48 /* of a refused value, in words */
 
 struct reader {
 	char *error; /* NET_ERROR_LEN */
@@ -54,8 +54,7 @@ net_addresses_have(const struct net_addresses *addresses, uint8_t family)
 	return false;
 }
 
-static int
-refuse(struct reader *in, const char *key, const char *format, ...) _printf_(3, 4);
+static int refuse(struct reader *in, const char *key, const char *format, ...) _printf_(3, 4);
 
 static int
 refuse(struct reader *in, const char *key, const char *format, ...)
@@ -66,7 +65,8 @@ refuse(struct reader *in, const char *key, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(words, sizeof(words), format, ap);
 	va_end(ap);
-	snprintf(in->error, NET_ERROR_LEN, "%s%s%.64s: %s", in->path, *in->path && *key ? "." : "", key, words);
+	snprintf(in->error, NET_ERROR_LEN, "%s%s%.64s: %s", in->path, *in->path && *key ? "." : "", key,
+		 words);
 	return -ERR_INVALID;
 }
 
@@ -123,15 +123,15 @@ read_word(struct reader *in, json_t *object, const char *key, const char *allowe
 	return 0;
 }
 
-#define LOWER "abcdefghijklmnopqrstuvwxyz"
-#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define LOWER  "abcdefghijklmnopqrstuvwxyz"
+#define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 
 /* Whether a host could have such an address and peers could be around it. */
 static bool
 address_usable(const struct cidr *address)
 {
-	static const char *const never[] = {"0.0.0.0/8",      "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3",
+	static const char *const never[] = {"0.0.0.0/8",     "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3",
 					    "::ffff:0:0/96", "::/8",        "fe80::/10",      "ff00::/8"};
 
 	for (size_t i = 0; i < ARRAY_LEN(never); i++) {
@@ -176,7 +176,8 @@ read_address(struct reader *in, const char *key, const char *text, const struct 
 }
 
 static int
-read_addresses(struct reader *in, json_t *object, const struct prefix_bounds *bounds, struct net_addresses *ret)
+read_addresses(struct reader *in, json_t *object, const struct prefix_bounds *bounds,
+	       struct net_addresses *ret)
 {
 	json_t *array = json_object_get(object, "addresses");
 	const size_t n = json_array_size(array);
@@ -185,7 +186,8 @@ read_addresses(struct reader *in, json_t *object, const struct prefix_bounds *bo
 	if (!json_is_array(array) || n > NET_ADDRESSES_MAX)
 		return refuse(in, "addresses", "an array of at most %d is required", NET_ADDRESSES_MAX);
 	for (size_t i = 0; i < n; i++) {
-		r = read_address(in, "addresses", json_string_value(json_array_get(array, i)), bounds, &ret->v[i]);
+		r = read_address(in, "addresses", json_string_value(json_array_get(array, i)), bounds,
+				 &ret->v[i]);
 		if (r < 0)
 			return r;
 		for (size_t k = 0; k < i; k++)
@@ -204,7 +206,8 @@ read_mtu(struct reader *in, json_t *object, const struct net_addresses *addresse
 	const json_int_t min = net_addresses_have(addresses, AF_INET6) ? MTU_MIN_IPV6 : MTU_MIN;
 
 	if (!json_is_integer(value) || mtu < min || mtu > MTU_MAX)
-		return refuse(in, "mtu", "an integer of %" JSON_INTEGER_FORMAT " to %d is required", min, MTU_MAX);
+		return refuse(in, "mtu", "an integer of %" JSON_INTEGER_FORMAT " to %d is required", min,
+			      MTU_MAX);
 	*ret = (uint32_t)mtu;
 	return 0;
 }
@@ -227,8 +230,9 @@ read_domain(struct reader *in, json_t *object, struct net_domain *ret)
 	r = read_word(in, object, "ifname", LOWER DIGITS, ret->ifname, sizeof(ret->ifname));
 	if (r < 0)
 		return r;
-	if (!strchr(LOWER, ret->ifname[0]) || strcmp(ret->ifname, "lo") == 0 || strcmp(ret->ifname, "all") == 0 ||
-	    strcmp(ret->ifname, "default") == 0 || strcmp(ret->ifname, "uplink") == 0)
+	if (!strchr(LOWER, ret->ifname[0]) || strcmp(ret->ifname, "lo") == 0 ||
+	    strcmp(ret->ifname, "all") == 0 || strcmp(ret->ifname, "default") == 0 ||
+	    strcmp(ret->ifname, "uplink") == 0)
 		return refuse(in, "ifname", "'%s' cannot be a TUN's name", ret->ifname);
 	r = read_addresses(in, object, &domain_bounds, &ret->addresses);
 	if (r < 0)
@@ -303,7 +307,8 @@ read_gateways(struct reader *in, json_t *object, struct net_uplink *ret)
 		const char *text = json_string_value(json_array_get(array, i));
 
 		if (!text || ip_parse(&ret->gateways[i], text) < 0)
-			return refuse(in, "gateways", "'%s' is not an address", quote(shown, text ? text : ""));
+			return refuse(in, "gateways", "'%s' is not an address",
+				      quote(shown, text ? text : ""));
 		if (i > 0 && ret->gateways[i].family == ret->gateways[0].family)
 			return refuse(in, "gateways", "more than one of a family");
 	}
@@ -360,7 +365,8 @@ read_uplink(struct reader *in, json_t *object, struct net_plan *plan)
 		return r;
 	/* What the kernel takes and a path below /proc/sys and a word to a shell are safe with. */
 	if (json_object_get(object, "ifname")) {
-		r = read_word(in, object, "ifname", LOWER UPPER DIGITS "._-", ret->ifname, sizeof(ret->ifname));
+		r = read_word(in, object, "ifname", LOWER UPPER DIGITS "._-", ret->ifname,
+			      sizeof(ret->ifname));
 		if (r < 0)
 			return r;
 		if (strchr("._-", ret->ifname[0]) || strcmp(ret->ifname, "all") == 0 ||

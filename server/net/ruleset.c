@@ -15,9 +15,9 @@
 #define DIGEST_BYTES 14
 
 /* Hooks: chain, type, hook, priority, policy */
-#define BASE_CHAINS(X)                                          \
-	X("guard", "filter", "prerouting", -300, "accept")      \
-	X("forward", "filter", "forward", 0, "drop")            \
+#define BASE_CHAINS(X)                                                                                       \
+	X("guard", "filter", "prerouting", -300, "accept")                                                   \
+	X("forward", "filter", "forward", 0, "drop")                                                         \
 	X("input", "filter", "input", 0, "drop")
 
 struct refusal_line {
@@ -82,8 +82,8 @@ base_chain(struct output *out, const char *name, const char *type, const char *h
 	   const char *policy)
 {
 	command(out, "add", "chain",
-		json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s}", "family", "inet", "table", RULESET_TABLE, "name", name,
-			  "type", type, "hook", hook, "prio", priority, "policy", policy));
+		json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s}", "family", "inet", "table", RULESET_TABLE, "name",
+			  name, "type", type, "hook", hook, "prio", priority, "policy", policy));
 }
 
 /* A rule: an array of statements, each made by one of the functions below; up to NULL. */
@@ -99,8 +99,8 @@ rule_add(struct output *out, const char *in_chain, json_t *const *statements)
 			out->failed = true;
 	out->n_rules++;
 	command(out, "add", "rule",
-		json_pack("{s:s,s:s,s:s,s:o}", "family", "inet", "table", RULESET_TABLE, "chain", in_chain, "expr",
-			  expr));
+		json_pack("{s:s,s:s,s:s,s:o}", "family", "inet", "table", RULESET_TABLE, "chain", in_chain,
+			  "expr", expr));
 }
 
 /* What could not be made must neither end a list of statements early nor be left out of one. */
@@ -134,29 +134,29 @@ count(enum refusal refusal, const char *ifname)
 static json_t *
 meta_is(const char *key, const char *value)
 {
-	return made(json_pack("{s:{s:s,s:{s:{s:s}},s:s}}", "match", "op", "==", "left", "meta", "key", key, "right",
-			      value));
+	return made(json_pack("{s:{s:s,s:{s:{s:s}},s:s}}", "match", "op", "==", "left", "meta", "key", key,
+			      "right", value));
 }
 
 static json_t *
 field_is(const char *protocol, const char *field, json_t *right)
 {
-	return made(json_pack("{s:{s:s,s:{s:{s:s,s:s}},s:o}}", "match", "op", "==", "left", "payload", "protocol",
-			      protocol, "field", field, "right", right));
+	return made(json_pack("{s:{s:s,s:{s:{s:s,s:s}},s:o}}", "match", "op", "==", "left", "payload",
+			      "protocol", protocol, "field", field, "right", right));
 }
 
 static json_t *
 answers(void)
 {
-	return made(json_pack("{s:{s:s,s:{s:{s:s}},s:[s,s]}}", "match", "op", "in", "left", "ct", "key", "state",
-			      "right", "established", "related"));
+	return made(json_pack("{s:{s:s,s:{s:{s:s}},s:[s,s]}}", "match", "op", "in", "left", "ct", "key",
+			      "state", "right", "established", "related"));
 }
 
 static json_t *
 invalid(void)
 {
-	return made(json_pack("{s:{s:s,s:{s:{s:s}},s:s}}", "match", "op", "in", "left", "ct", "key", "state", "right",
-			      "invalid"));
+	return made(json_pack("{s:{s:s,s:{s:{s:s}},s:s}}", "match", "op", "in", "left", "ct", "key", "state",
+			      "right", "invalid"));
 }
 
 static json_t *
@@ -224,10 +224,12 @@ domain_source(struct output *out, const struct net_domain *domain)
 		if (!net_addresses_have(&domain->addresses, families[i].family))
 			continue;
 		rule(out, name,
-		     field_is(families[i].protocol, "saddr", set_of(out, &domain->addresses, families[i].family, host)),
+		     field_is(families[i].protocol, "saddr",
+			      set_of(out, &domain->addresses, families[i].family, host)),
 		     count(REFUSAL_SPOOFED, domain->ifname), verdict("drop"));
 		rule(out, name,
-		     field_is(families[i].protocol, "saddr", set_of(out, &domain->addresses, families[i].family, prefix)),
+		     field_is(families[i].protocol, "saddr",
+			      set_of(out, &domain->addresses, families[i].family, prefix)),
 		     verdict("accept"));
 	}
 	rule(out, name, count(REFUSAL_SPOOFED, domain->ifname), verdict("drop"));
@@ -247,8 +249,8 @@ domain_forward(struct output *out, const struct net_domain *domain, const char *
 	if (domain->peers_may_meet)
 		rule(out, name, meta_is("oifname", domain->ifname), verdict("accept"));
 	else
-		rule(out, name, meta_is("oifname", domain->ifname), count(REFUSAL_PEER_TO_PEER, domain->ifname),
-		     reject());
+		rule(out, name, meta_is("oifname", domain->ifname),
+		     count(REFUSAL_PEER_TO_PEER, domain->ifname), reject());
 	if (*uplink) {
 		rule(out, name, invalid(), count(REFUSAL_INVALID, domain->ifname), verdict("drop"));
 		rule(out, name, meta_is("oifname", uplink), verdict("accept"));
@@ -269,7 +271,8 @@ domain_input(struct output *out, const struct net_domain *domain)
 			rule(out, name,
 			     field_is(families[i].protocol, "daddr",
 				      set_of(out, &domain->addresses, families[i].family, host)),
-			     field_is(families[i].icmp, "type", json_string("echo-request")), verdict("accept"));
+			     field_is(families[i].icmp, "type", json_string("echo-request")),
+			     verdict("accept"));
 	rule(out, name, count(REFUSAL_TO_GATEWAY, domain->ifname), reject());
 }
 
@@ -326,7 +329,8 @@ uplink_input(struct output *out)
 	     verdict("accept"));
 	rule(out, name,
 	     field_is("icmpv6", "type",
-		      json_pack("{s:[s,s,s]}", "set", "nd-router-advert", "nd-neighbor-solicit", "nd-neighbor-advert")),
+		      json_pack("{s:[s,s,s]}", "set", "nd-router-advert", "nd-neighbor-solicit",
+				"nd-neighbor-advert")),
 	     field_is("ip6", "hoplimit", json_integer(255)), verdict("accept"));
 	rule(out, name, count(REFUSAL_UPLINK_TO_GATEWAY, NULL), verdict("drop"));
 }
@@ -356,7 +360,8 @@ way(struct output *out, json_t *map, const char *ifname, const char *to)
 
 /* By the interface that a packet came in on: a hook's chain goes on in the interface's own. */
 static void
-dispatch(struct output *out, const char *hook, const char *what, const struct net_plan *plan, const char *uplink)
+dispatch(struct output *out, const char *hook, const char *what, const struct net_plan *plan,
+	 const char *uplink)
 {
 	json_t *map = json_array();
 	char name[CHAIN_LEN];
@@ -370,7 +375,8 @@ dispatch(struct output *out, const char *hook, const char *what, const struct ne
 		way(out, map, uplink, name);
 	}
 	rule(out, hook,
-	     made(json_pack("{s:{s:{s:{s:s}},s:{s:o}}}", "vmap", "key", "meta", "key", "iifname", "data", "set", map)));
+	     made(json_pack("{s:{s:{s:{s:s}},s:{s:o}}}", "vmap", "key", "meta", "key", "iifname", "data",
+			    "set", map)));
 }
 
 static void
@@ -382,8 +388,8 @@ counter(struct output *out, enum refusal refusal, const char *ifname, const json
 	refusal_name(name, refusal, ifname);
 	values = json_object_get(former, name);
 	command(out, "add", "counter",
-		json_pack("{s:s,s:s,s:s,s:I,s:I}", "family", "inet", "table", RULESET_TABLE, "name", name, "packets",
-			  json_integer_value(json_object_get(values, "packets")), "bytes",
+		json_pack("{s:s,s:s,s:s,s:I,s:I}", "family", "inet", "table", RULESET_TABLE, "name", name,
+			  "packets", json_integer_value(json_object_get(values, "packets")), "bytes",
 			  json_integer_value(json_object_get(values, "bytes"))));
 }
 
