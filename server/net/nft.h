@@ -1,7 +1,7 @@
 /*
  * The `nft` program: JSON in, JSON out, on pipes; executed directly at the path found when building, with an
- * empty environment and with CAP_NET_ADMIN raised as ambient, or it would have none.  Its complaints come
- * back as words.
+ * empty environment and with CAP_NET_ADMIN raised as ambient, or it would have none.  Its complaints come back
+ * as words.  The caller ignores SIGPIPE: nft may end before it has read everything.
  */
 #ifndef SERVER_NET_NFT_H
 #define SERVER_NET_NFT_H

@@ -329,6 +329,31 @@ read_kind(struct reader *in, json_t *object, enum net_uplink_kind *ret)
 	return refuse(in, "kind", "'pasta' or 'interface' is required");
 }
 
+/* A gateway that lies among its own peers would be taken for one of them. */
+static int
+uplink_apart(struct reader *in, const struct net_plan *plan)
+{
+	const struct net_uplink *uplink = &plan->uplink;
+
+	for (size_t i = 0; i < plan->n_domains; i++) {
+		const struct net_domain *domain = &plan->domains[i];
+
+		for (size_t k = 0; k < domain->addresses.n; k++) {
+			const struct cidr *prefix = &domain->addresses.v[k];
+
+			for (size_t m = 0; m < uplink->addresses.n; m++)
+				if (cidr_contains(prefix, &uplink->addresses.v[m].ip))
+					return refuse(in, "addresses", "one lies within those of '%s'",
+						      domain->name);
+			for (size_t m = 0; m < uplink->n_gateways; m++)
+				if (cidr_contains(prefix, &uplink->gateways[m]))
+					return refuse(in, "gateways", "one lies within the addresses of '%s'",
+						      domain->name);
+		}
+	}
+	return 0;
+}
+
 static int
 uplink_check(struct reader *in, const struct net_plan *plan)
 {
@@ -344,7 +369,7 @@ uplink_check(struct reader *in, const struct net_plan *plan)
 		if (strcmp(uplink->ifname, plan->domains[i].ifname) == 0)
 			return refuse(in, "ifname", "'%s' is the TUN of domain '%s'", uplink->ifname,
 				      plan->domains[i].name);
-	return 0;
+	return uplink_apart(in, plan);
 }
 
 static int

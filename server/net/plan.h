@@ -22,7 +22,7 @@
  *	  }
  *	}
  *
- * Prefixes of two domains may not overlap, names and interfaces may not repeat.  An empty "domains"
+ * Prefixes of two domains may not overlap, no address or gateway of the uplink lies within one, names and interfaces may not repeat.  An empty "domains"
  * is refused: a gateway that forgets its tenants is a mistake, not a wish.
  *
  * The answer is NET_STATE (server/net/state.h).

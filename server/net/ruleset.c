@@ -404,11 +404,17 @@ counters_add(struct output *out, const struct net_plan *plan, const json_t *form
 }
 
 static void
-rules_add(struct output *out, const struct net_plan *plan, const char *uplink)
+hooks_add(struct output *out)
 {
 #define X(name, type, hook, priority, policy) base_chain(out, name, type, hook, priority, policy);
 	BASE_CHAINS(X)
 #undef X
+}
+
+static void
+rules_add(struct output *out, const struct net_plan *plan, const char *uplink)
+{
+	hooks_add(out);
 	for (size_t i = 0; i < plan->n_domains; i++) {
 		domain_source(out, &plan->domains[i]);
 		domain_forward(out, &plan->domains[i], uplink);
@@ -442,17 +448,17 @@ digest_of(const json_t *commands, unsigned n_rules, char digest[RULESET_DIGEST_L
 	return 0;
 }
 
-int
-ruleset_make(const struct net_plan *plan, const char *uplink, const json_t *counters,
-	     char digest[RULESET_DIGEST_LEN], json_t **ret)
+/* The whole in one transaction, in place of any former one; @plan and @counters for the counters. */
+static int
+transaction(struct output *body, const struct net_plan *plan, const json_t *counters,
+	    char digest[RULESET_DIGEST_LEN], json_t **ret)
 {
-	_cleanup_(json_decrefp) json_t *rules = json_array();
 	_cleanup_(json_decrefp) json_t *commands = json_array();
-	struct output body = {.commands = rules}, whole = {.commands = commands};
+	struct output whole = {.commands = commands};
 	char name[sizeof(DIGEST_CHAIN) + RULESET_DIGEST_LEN];
 
-	rules_add(&body, plan, uplink);
-	if (!rules || !commands || body.failed || digest_of(rules, body.n_rules, digest) < 0)
+	if (!body->commands || !commands || body->failed ||
+	    digest_of(body->commands, body->n_rules, digest) < 0)
 		return -ENOMEM;
 
 	/* "delete" alone would fail where there is none. */
@@ -461,11 +467,34 @@ ruleset_make(const struct net_plan *plan, const char *uplink, const json_t *coun
 	table_command(&whole, "add");
 	snprintf(name, sizeof(name), DIGEST_CHAIN "%s", digest);
 	chain(&whole, name);
-	counters_add(&whole, plan, counters);
-	if (whole.failed || json_array_extend(commands, rules) < 0)
+	if (plan)
+		counters_add(&whole, plan, counters);
+	if (whole.failed || json_array_extend(commands, body->commands) < 0)
 		return -ENOMEM;
 	*ret = json_pack("{s:O}", "nftables", commands);
 	return *ret ? 0 : -ENOMEM;
+}
+
+int
+ruleset_make(const struct net_plan *plan, const char *uplink, const json_t *counters,
+	     char digest[RULESET_DIGEST_LEN], json_t **ret)
+{
+	_cleanup_(json_decrefp) json_t *rules = json_array();
+	struct output body = {.commands = rules};
+
+	rules_add(&body, plan, uplink);
+	return transaction(&body, plan, counters, digest, ret);
+}
+
+int
+ruleset_closed(char digest[RULESET_DIGEST_LEN], json_t **ret)
+{
+	_cleanup_(json_decrefp) json_t *rules = json_array();
+	struct output body = {.commands = rules};
+
+	hooks_add(&body);
+	rule(&body, "input", meta_is("iifname", "lo"), verdict("accept"));
+	return transaction(&body, NULL, NULL, digest, ret);
 }
 
 static bool

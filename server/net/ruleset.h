@@ -73,6 +73,12 @@ int ruleset_make(const struct net_plan *plan, const char *uplink, const json_t *
 		 char digest[RULESET_DIGEST_LEN], json_t **ret) _must_check_;
 
 /*
+ * The commands for what holds while nothing is known yet: nobody is forwarded, nobody reaches the gateway.
+ * -ENOMEM.
+ */
+int ruleset_closed(char digest[RULESET_DIGEST_LEN], json_t **ret) _must_check_;
+
+/*
  * What `nft -j list ruleset inet` printed: the digest of the table that is there (empty: none, or not
  * whole), and the counters as ruleset_make() takes them; a new reference.  -ERR_NFT: not of that form.
  */

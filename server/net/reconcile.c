@@ -1,0 +1,339 @@
+#include "server/net/reconcile.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/errors.h"
+#include "base/log.h"
+#include "server/net/devices.h"
+
+#define ROUNDS_MAX                                                                                           \
+	4 /* a change may undo another: an address takes its secondaries with it, an MTU all of IPv6 */
+
+int
+reconcile_init(struct reconcile *rc, keep_tun_fn *keep_tun, void *arg)
+{
+	memset(rc, 0, sizeof(*rc));
+	rc->keep_tun = keep_tun;
+	rc->keep_arg = arg;
+	return netlink_open(&rc->nl);
+}
+
+void
+reconcile_done(struct reconcile *rc)
+{
+	rules_done(&rc->rules);
+	netlink_free(rc->nl);
+	rc->nl = NULL;
+}
+
+/* -- devices ------------------------------------------------------------------------------------ */
+
+static int
+device_open(struct reconcile *rc, const char *ifname)
+{
+	_cleanup_(closep) int fd = tun_open(ifname);
+
+	if (fd < 0)
+		return fd;
+	log_info("%s: new", ifname);
+	if (!net_devices_have(&rc->kept, ifname) && rc->kept.n < ARRAY_LEN(rc->kept.v))
+		snprintf(rc->kept.v[rc->kept.n++], IFNAMSIZ, "%s", ifname);
+	return rc->keep_tun(rc->keep_arg, ifname, fd);
+}
+
+static void
+devices_open(struct reconcile *rc, const struct net_plan *plan)
+{
+	bool opened = false;
+
+	for (size_t i = 0; i < plan->n_domains; i++) {
+		const char *ifname = plan->domains[i].ifname;
+		int r;
+
+		if (present_link(&rc->present, ifname))
+			continue;
+		r = device_open(rc, ifname);
+		opened = true;
+		if (r < 0)
+			net_problem_add(&rc->problems, NET_PROBLEM_LINK,
+					"%s: the TUN device cannot be made: %s", ifname, error_words(r));
+	}
+	if (opened && present_read(rc->nl, &rc->present) < 0)
+		net_problem_add(&rc->problems, NET_PROBLEM_LINK, "what is there cannot be read");
+}
+
+/* -- switches ----------------------------------------------------------------------------------- */
+
+static int
+switch_set(struct reconcile *rc, const char *path, int value)
+{
+	const int r = sysctl_set(path, value);
+
+	if (r < 0)
+		net_problem_add(&rc->problems, NET_PROBLEM_SYSCTL, "%s cannot be set to %d: %s", path, value,
+				error_words(r));
+	if (r > 0)
+		log_info("%s: %d", path, value);
+	return r;
+}
+
+static void
+link_switch(struct reconcile *rc, const char *family, const char *ifname, const char *name, int value)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "net/%s/conf/%s/%s", family, ifname, name);
+	switch_set(rc, path, value);
+}
+
+static bool
+plan_has(const struct net_plan *plan, uint8_t family)
+{
+	for (size_t i = 0; i < plan->n_domains; i++)
+		if (net_addresses_have(&plan->domains[i].addresses, family))
+			return true;
+	return false;
+}
+
+/* No peer is told to send to another by itself: between them is the tunnel only. */
+static void
+switch_domain(struct reconcile *rc, const struct net_domain *domain)
+{
+	if (!present_link(&rc->present, domain->ifname))
+		return;
+	link_switch(rc, "ipv4", domain->ifname, "send_redirects", 0);
+	if (net_addresses_have(&domain->addresses, AF_INET6))
+		link_switch(rc, "ipv6", domain->ifname, "disable_ipv6", 0);
+}
+
+static bool
+uplink_names_inet6(const struct net_uplink *uplink)
+{
+	for (size_t i = 0; i < uplink->n_gateways; i++)
+		if (uplink->gateways[i].family == AF_INET6)
+			return true;
+	return net_addresses_have(&uplink->addresses, AF_INET6);
+}
+
+/*
+ * Router advertisements on a moved-in uplink.  What the plan names, they do not add to; what it leaves to
+ * the network they may bring, also once this is a router (2).  Pasta sets its link itself.
+ */
+static void
+switch_uplink(struct reconcile *rc, const struct net_plan *plan)
+{
+	const struct net_link *link = present_uplink(&rc->present, plan);
+
+	if (!link || plan->uplink.kind != NET_UPLINK_INTERFACE || !plan_has(plan, AF_INET6))
+		return;
+	link_switch(rc, "ipv6", link->ifname, "accept_ra", uplink_names_inet6(&plan->uplink) ? 0 : 2);
+}
+
+/*
+ * rp_filter stays as it is: the guard of the rules holds every source to its link, and counts it; with one
+ * uplink neither of its modes takes anything else away.
+ */
+static void
+switch_links(struct reconcile *rc, const struct net_plan *plan)
+{
+	switch_set(rc, "net/ipv4/conf/all/send_redirects", 0);
+	for (size_t i = 0; i < plan->n_domains; i++)
+		switch_domain(rc, &plan->domains[i]);
+	switch_uplink(rc, plan);
+}
+
+/* Never switched off again: what may be forwarded is the rules' business. */
+static void
+switch_forwarding(struct reconcile *rc, const struct net_plan *plan)
+{
+	if (plan_has(plan, AF_INET))
+		switch_set(rc, "net/ipv4/ip_forward", 1);
+	if (plan_has(plan, AF_INET6))
+		switch_set(rc, "net/ipv6/conf/all/forwarding", 1);
+}
+
+/* -- changes ------------------------------------------------------------------------------------ */
+
+static void
+change_try(struct reconcile *rc, const struct change *change, bool last)
+{
+	char text[CHANGE_TEXT_LEN];
+	const int r = change_make(rc->nl, change);
+
+	change_text(text, change);
+	if (r == 0)
+		log_info("%s", text);
+	else if (last)
+		net_problem_add(&rc->problems, change_problem(change), "%s: %s", text, error_words(r));
+}
+
+/* Each round sees what the one before left; only what fails in the last one is a problem. */
+static void
+changes_make(struct reconcile *rc, const struct net_plan *plan)
+{
+	for (int round = 1; round <= ROUNDS_MAX; round++) {
+		int r = present_read(rc->nl, &rc->present);
+
+		if (r == 0)
+			r = changes_find(&rc->changes, plan, &rc->present, &rc->kept);
+		if (r < 0) {
+			net_problem_add(&rc->problems, NET_PROBLEM_LINK, "links and addresses: %s",
+					error_words(r));
+			return;
+		}
+		if (rc->changes.n == 0)
+			return;
+		for (size_t i = 0; i < rc->changes.n; i++)
+			change_try(rc, &rc->changes.v[i], round == ROUNDS_MAX);
+	}
+	if (present_read(rc->nl, &rc->present) < 0)
+		net_problem_add(&rc->problems, NET_PROBLEM_LINK, "what is there cannot be read");
+}
+
+/* -- the uplink --------------------------------------------------------------------------------- */
+
+static bool
+uplink_has_address(const struct present *present, int index)
+{
+	for (size_t i = 0; i < present->n_addresses; i++)
+		if (present->addresses[i].index == index && present->addresses[i].usable)
+			return true;
+	return false;
+}
+
+static bool
+uplink_has_route(const struct present *present, int index)
+{
+	for (size_t i = 0; i < present->n_routes; i++)
+		if (present->routes[i].index == index || present->routes[i].index == 0)
+			return true;
+	return false;
+}
+
+static void
+uplink_look(struct reconcile *rc, const struct net_plan *plan)
+{
+	const struct net_link *link = present_uplink(&rc->present, plan);
+
+	if (!link && !*plan->uplink.ifname)
+		net_problem_add(&rc->problems, NET_PROBLEM_UPLINK_MISSING,
+				"pasta has made no link yet, or it is gone");
+	else if (!link)
+		net_problem_add(&rc->problems, NET_PROBLEM_UPLINK_MISSING,
+				"the uplink %s is not in the inner network namespace", plan->uplink.ifname);
+	else if (!link->up || !link->carrier)
+		net_problem_add(&rc->problems, NET_PROBLEM_UPLINK_MISSING,
+				"the uplink %s is down, or its other end is", link->ifname);
+	else if (!uplink_has_address(&rc->present, link->index))
+		net_problem_add(&rc->problems, NET_PROBLEM_UPLINK_NO_ADDRESS, "the uplink %s has no address",
+				link->ifname);
+	else if (!uplink_has_route(&rc->present, link->index))
+		net_problem_add(&rc->problems, NET_PROBLEM_UPLINK_NO_ROUTE,
+				"no default route leads over the uplink %s", link->ifname);
+}
+
+static const char *
+uplink_name(const struct reconcile *rc, const struct net_plan *plan)
+{
+	const struct net_link *link = present_uplink(&rc->present, plan);
+
+	return *plan->uplink.ifname || !link ? plan->uplink.ifname : link->ifname;
+}
+
+/* -- the whole ---------------------------------------------------------------------------------- */
+
+static int
+rules_bring(struct reconcile *rc, const struct net_plan *plan, bool afresh)
+{
+	char error[NET_ERROR_LEN];
+	int r = 0;
+
+	if (afresh)
+		r = rules_read(&rc->rules, error);
+	if (r == 0)
+		r = rules_hold(&rc->rules, plan, uplink_name(rc, plan), error);
+	if (r < 0)
+		net_problem_add(&rc->problems, NET_PROBLEM_RULES, "%s", error);
+	if (r > 0)
+		log_info("rules: %s", rc->rules.digest);
+	return r;
+}
+
+void
+reconcile_run(struct reconcile *rc, const struct net_plan *plan, bool afresh)
+{
+	int r;
+
+	rc->problems.n = 0;
+	r = present_read(rc->nl, &rc->present);
+	if (r < 0) {
+		net_problem_add(&rc->problems, NET_PROBLEM_LINK, "what is there cannot be read: %s",
+				error_words(r));
+		return;
+	}
+	if (rules_bring(rc, plan, afresh) >= 0) {
+		devices_open(rc, plan);
+		switch_links(rc, plan);
+		changes_make(rc, plan);
+		switch_forwarding(rc, plan);
+	}
+	uplink_look(rc, plan);
+}
+
+void
+reconcile_look(struct reconcile *rc)
+{
+	char error[NET_ERROR_LEN];
+
+	rc->problems.n = 0;
+	if (present_read(rc->nl, &rc->present) < 0)
+		net_problem_add(&rc->problems, NET_PROBLEM_LINK, "what is there cannot be read");
+	if (rules_read(&rc->rules, error) < 0)
+		net_problem_add(&rc->problems, NET_PROBLEM_RULES, "%s", error);
+}
+
+bool
+reconcile_unfinished(const struct reconcile *rc)
+{
+	for (size_t i = 0; i < rc->problems.n; i++)
+		switch (rc->problems.v[i].problem) {
+		case NET_PROBLEM_LINK:
+		case NET_PROBLEM_ADDRESS:
+		case NET_PROBLEM_ROUTE:
+		case NET_PROBLEM_SYSCTL:
+		case NET_PROBLEM_RULES:
+			return true;
+		default:
+			break;
+		}
+	return false;
+}
+
+static void
+loopback_up(struct reconcile *rc)
+{
+	const struct net_link *lo = present_link(&rc->present, "lo");
+	const struct change change = {.kind = CHANGE_LINK_UP, .index = lo ? lo->index : 0, .ifname = "lo"};
+
+	if (lo && !lo->up)
+		change_try(rc, &change, true);
+}
+
+int
+reconcile_begin(struct reconcile *rc)
+{
+	char error[NET_ERROR_LEN];
+	int r;
+
+	r = rules_read(&rc->rules, error);
+	if (r == 0)
+		r = rules_close(&rc->rules, error);
+	if (r < 0)
+		log_error("no rules: %s; no peer's packet passes until there are some", error);
+	r = present_read(rc->nl, &rc->present);
+	if (r < 0)
+		return r;
+	loopback_up(rc);
+	return present_link(&rc->present, NET_FIRST_IFNAME) ? 0 : device_open(rc, NET_FIRST_IFNAME);
+}
