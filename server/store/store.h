@@ -59,6 +59,9 @@ int tx_commit(struct tx *tx) _must_check_;
 void tx_free(struct tx *tx);
 void tx_freep(struct tx **tx);
 
+/* What the database said when it failed last, without values, or "": for the log line of whoever got the error. */
+void store_words(struct store *store, char out[STORE_ERROR_LEN]);
+
 /* 0 when the database answers; what /readyz and the metrics ask. */
 int store_ping(struct store *store) _must_check_;
 
