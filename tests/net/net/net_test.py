@@ -104,12 +104,12 @@ def watched(inner):
             return f"metric {number}" in monitors[0].output() and f"mark{number}" in monitors[1].output()
 
         def set_and_seen():  # seldom: nft begins anew whenever something changes while it starts
-            inner.run("ip", "route", "replace", "blackhole", "203.0.113.77", "metric", number)
+            inner.ip("route", "add", "blackhole", "203.0.113.77", "metric", number)
+            inner.ip("route", "del", "blackhole", "203.0.113.77", "metric", number)
             inner.run("nft", f"add table ip mark{number}; delete table ip mark{number}")
             with contextlib.suppress(AssertionError):
                 return wait_until(seen, "the mark", 1)
         wait_until(set_and_seen, "the monitors watch")
-        inner.run("ip", "route", "flush", "203.0.113.77")
         return [len(m.output()) for m in monitors]
 
     def events():
