@@ -1,0 +1,300 @@
+#include "server/control/wanted.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t
+place(const struct wanted *wanted, struct peer_id id)
+{
+	size_t low = 0, high = wanted->n;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+
+		if (wanted->v[middle].id.v < id.v)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct wanted_peer *
+wanted_by_id(const struct wanted *wanted, struct peer_id id)
+{
+	const size_t i = place(wanted, id);
+
+	return i < wanted->n && wanted->v[i].id.v == id.v ? &wanted->v[i] : NULL;
+}
+
+struct wanted_peer *
+wanted_by_key(const struct wanted *wanted, const struct public_key *key)
+{
+	size_t low = 0, high = wanted->n;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+		const int order = memcmp(wanted->by_key[middle]->key.b, key->b, KEY_LEN);
+
+		if (order == 0)
+			return wanted->by_key[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+static int
+grow(struct wanted *wanted)
+{
+	const size_t cap = wanted->cap ? wanted->cap * 2 : 16;
+	struct wanted_peer **by_key;
+	struct wanted_peer *v;
+
+	if (wanted->n < wanted->cap)
+		return 0;
+	by_key = reallocarray(wanted->by_key, cap, sizeof(*by_key));
+	if (!by_key)
+		return -ENOMEM;
+	wanted->by_key = by_key;
+	v = reallocarray(wanted->v, cap, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	wanted->v = v;
+	wanted->cap = cap;
+	return 0;
+}
+
+static int
+ensure(struct wanted *wanted, struct peer_id id, struct wanted_peer **ret)
+{
+	const size_t i = place(wanted, id);
+
+	if (i == wanted->n || wanted->v[i].id.v != id.v) {
+		const int r = grow(wanted);
+
+		if (r < 0)
+			return r;
+		memmove(&wanted->v[i + 1], &wanted->v[i], (wanted->n - i) * sizeof(*wanted->v));
+		wanted->v[i] = (struct wanted_peer){.id = id};
+		wanted->n++;
+	}
+	*ret = &wanted->v[i];
+	return 0;
+}
+
+static void
+drop(struct wanted *wanted, struct peer_id id)
+{
+	const size_t i = place(wanted, id);
+
+	if (i == wanted->n || wanted->v[i].id.v != id.v)
+		return;
+	allowed_ips_done(&wanted->v[i].access.allowed);
+	memmove(&wanted->v[i], &wanted->v[i + 1], (wanted->n - i - 1) * sizeof(*wanted->v));
+	wanted->n--;
+}
+
+static size_t
+allowed_of(const struct gateway_peer *from, struct cidr out[PEER_ROUTES_MAX + 2])
+{
+	size_t n = 0;
+
+	if (from->address4.family)
+		out[n++] = (struct cidr){from->address4, 32};
+	if (from->address6.family)
+		out[n++] = (struct cidr){from->address6, 128};
+	for (size_t i = 0; i < from->n_routes && i < PEER_ROUTES_MAX; i++)
+		out[n++] = from->routes[i];
+	return n;
+}
+
+/* A preshared key is sealed and nothing here opens it: such a peer stays outside rather than without its key.
+ */
+static enum access_state
+state_of(const struct gateway_peer *from)
+{
+	return from->disabled || from->psk.len ? ACCESS_CUT : ACCESS_ACTIVE;
+}
+
+static int
+take(struct wanted *wanted, const struct gateway_peer *from)
+{
+	struct cidr allowed[PEER_ROUTES_MAX + 2];
+	struct wanted_peer *peer;
+	int r;
+
+	r = ensure(wanted, from->id, &peer);
+	if (r < 0)
+		return r;
+	if (memcmp(peer->key.b, from->key.b, KEY_LEN) != 0) {
+		peer->key = from->key;
+		peer->last_endpoint = (struct endpoint){0};
+		peer->last_handshake_at = 0;
+		peer->noted = peer->awaits_initiation = false;
+	}
+	peer->refused = false;
+	peer->access.state = state_of(from);
+	peer->access.end = from->expires_at;
+	if (!peer->noted && from->last_handshake_at >= peer->last_handshake_at) {
+		peer->last_handshake_at = from->last_handshake_at;
+		peer->last_endpoint = from->last_endpoint;
+	}
+	return allowed_ips_set(&peer->access.allowed, allowed, allowed_of(from, allowed));
+}
+
+static int
+id_compare(const void *a, const void *b)
+{
+	const int64_t x = ((const struct peer_id *)a)->v, y = ((const struct peer_id *)b)->v;
+
+	return (x > y) - (x < y);
+}
+
+/* Those that a whole feed does not name. */
+static int
+sweep(struct wanted *wanted, const struct gateway_feed *feed)
+{
+	_cleanup_(freep) struct peer_id *ids = calloc(feed->n_peers + 1, sizeof(*ids));
+
+	if (!ids)
+		return -ENOMEM;
+	for (size_t i = 0; i < feed->n_peers; i++)
+		ids[i] = feed->peers[i].id;
+	qsort(ids, feed->n_peers, sizeof(*ids), id_compare);
+	for (size_t i = wanted->n; i-- > 0;)
+		if (!bsearch(&wanted->v[i].id, ids, feed->n_peers, sizeof(*ids), id_compare))
+			drop(wanted, wanted->v[i].id);
+	return 0;
+}
+
+static int
+key_compare(const void *a, const void *b)
+{
+	return memcmp((*(struct wanted_peer *const *)a)->key.b, (*(struct wanted_peer *const *)b)->key.b,
+		      KEY_LEN);
+}
+
+static void
+index_keys(struct wanted *wanted)
+{
+	for (size_t i = 0; i < wanted->n; i++)
+		wanted->by_key[i] = &wanted->v[i];
+	if (wanted->n)
+		qsort(wanted->by_key, wanted->n, sizeof(*wanted->by_key), key_compare);
+}
+
+static void
+take_pools(struct wanted *wanted, const struct gateway_feed *feed, struct tenant_id tenant)
+{
+	wanted->n_pools = 0;
+	for (size_t i = 0; i < feed->n_pools && wanted->n_pools < WANTED_POOLS_MAX; i++)
+		if (feed->pools[i].tenant.v == tenant.v)
+			wanted->pools[wanted->n_pools++] = feed->pools[i].network;
+	for (size_t i = 0; i < feed->n_tenants; i++)
+		if (feed->tenants[i].id.v == tenant.v)
+			wanted->peers_may_meet = feed->tenants[i].peers_may_meet;
+}
+
+int
+wanted_apply(struct wanted *wanted, const struct gateway_feed *feed, struct tenant_id tenant, bool whole)
+{
+	int r = 0;
+
+	if (whole)
+		r = sweep(wanted, feed);
+	for (size_t i = 0; r == 0 && i < feed->n_peers; i++) {
+		const struct gateway_peer *peer = &feed->peers[i];
+
+		if (peer->gone)
+			drop(wanted, peer->id);
+		else if (peer->tenant.v == tenant.v)
+			r = take(wanted, peer);
+	}
+	if (whole || feed->n_peers)
+		index_keys(wanted);
+	take_pools(wanted, feed, tenant);
+	wanted->known = r == 0 && (whole || wanted->known);
+	return r;
+}
+
+void
+wanted_done(struct wanted *wanted)
+{
+	for (size_t i = 0; i < wanted->n; i++)
+		allowed_ips_done(&wanted->v[i].access.allowed);
+	free(wanted->v);
+	free(wanted->by_key);
+	*wanted = (struct wanted){0};
+}
+
+bool
+wanted_note(struct wanted *wanted, const struct public_key *key, const struct endpoint *endpoint,
+	    time_t handshake_at)
+{
+	struct wanted_peer *peer = wanted_by_key(wanted, key);
+	bool news = false;
+
+	if (!peer)
+		return false;
+	if (endpoint->ip.family && !endpoint_equal(endpoint, &peer->last_endpoint)) {
+		peer->last_endpoint = *endpoint;
+		news = true;
+	}
+	if (handshake_at > peer->last_handshake_at) {
+		peer->last_handshake_at = handshake_at;
+		peer->awaits_initiation = false;
+		news = true;
+	}
+	peer->noted |= news;
+	return news;
+}
+
+size_t
+wanted_take_notes(struct wanted *wanted, struct gateway_note *notes, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < wanted->n && n < max; i++) {
+		struct wanted_peer *peer = &wanted->v[i];
+
+		if (!peer->noted)
+			continue;
+		notes[n++] = (struct gateway_note){peer->id, peer->last_endpoint, peer->last_handshake_at};
+		peer->noted = false;
+	}
+	return n;
+}
+
+void
+wanted_unwritten(struct wanted *wanted, const struct gateway_note *notes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct wanted_peer *peer = wanted_by_id(wanted, notes[i].peer);
+
+		if (peer)
+			peer->noted = true;
+	}
+}
+
+void
+wanted_count(const struct wanted *wanted, time_t now, struct wanted_counts *ret)
+{
+	*ret = (struct wanted_counts){.total = wanted->n};
+	for (size_t i = 0; i < wanted->n; i++) {
+		const struct wanted_peer *peer = &wanted->v[i];
+
+		if (peer->access.state == ACCESS_CUT)
+			ret->disabled++;
+		else if (peer->access.end && peer->access.end <= now)
+			ret->expired++;
+		else
+			ret->active++;
+		ret->online += peer->last_handshake_at > 0 && now - peer->last_handshake_at < RECENT_SECONDS;
+		ret->without_end += peer->access.end == 0;
+		ret->ever_shook_hands |= peer->last_handshake_at > 0;
+	}
+}

@@ -1,0 +1,65 @@
+/*
+ * What the database wants of the data plane: a mirror of the one tenant's peers, kept current from the
+ * gateway's feed, and of what was seen of them since.  Pure; whoever holds it locks it.
+ */
+#ifndef SERVER_CONTROL_WANTED_H
+#define SERVER_CONTROL_WANTED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/cleanup.h"
+#include "base/ids.h"
+#include "server/control/uapi.h"
+#include "server/store/gateway.h"
+
+#define WANTED_POOLS_MAX 8
+#define RECENT_SECONDS   180 /* a session may live that long; "online" */
+
+struct wanted_peer {
+	struct peer_id id;
+	struct public_key key;
+	struct access access;
+	struct endpoint last_endpoint; /* ip.family 0: never seen */
+	time_t last_handshake_at;      /* with this key; 0: never */
+	bool noted;                    /* seen anew, not yet in the database */
+	bool awaits_initiation;        /* a new tunnel is to shake hands with it */
+	bool refused;                  /* the tunnel did, for itself alone */
+};
+
+struct wanted {
+	bool known; /* the feed was read once */
+	size_t n, cap;
+	struct wanted_peer *v;       /* by id */
+	struct wanted_peer **by_key; /* n of them */
+	bool peers_may_meet;
+	size_t n_pools;
+	struct cidr pools[WANTED_POOLS_MAX];
+};
+
+/*
+ * Takes in what @feed says of @tenant; @whole: peers that it does not name are gone.  What was seen of a peer
+ * and is newer than the feed stays.  -ENOMEM: @wanted is not known any more, read it whole.
+ */
+int wanted_apply(struct wanted *wanted, const struct gateway_feed *feed, struct tenant_id tenant,
+		 bool whole) _must_check_;
+void wanted_done(struct wanted *wanted);
+
+struct wanted_peer *wanted_by_key(const struct wanted *wanted, const struct public_key *key);
+struct wanted_peer *wanted_by_id(const struct wanted *wanted, struct peer_id id);
+
+/* The peer was seen there, or shook hands then; true: that was news. */
+bool wanted_note(struct wanted *wanted, const struct public_key *key, const struct endpoint *endpoint,
+		 time_t handshake_at);
+
+/* Takes at most @max of the news, which then count as written; wanted_unwritten() takes that back. */
+size_t wanted_take_notes(struct wanted *wanted, struct gateway_note *notes, size_t max);
+void wanted_unwritten(struct wanted *wanted, const struct gateway_note *notes, size_t n);
+
+struct wanted_counts {
+	size_t total, active, disabled, expired, online, without_end;
+	bool ever_shook_hands;
+};
+void wanted_count(const struct wanted *wanted, time_t now, struct wanted_counts *ret);
+
+#endif
