@@ -1,0 +1,313 @@
+#include "server/control/network.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/errors.h"
+#include "base/log.h"
+#include "server/proc/message.h"
+#include "server/store/pool.h"
+
+/* The plan */
+
+static json_t *
+cidrs_json(const struct cidr_list *list)
+{
+	json_t *array = json_array();
+	char text[CIDR_TEXT_LEN];
+
+	for (size_t i = 0; i < list->n; i++) {
+		cidr_text(text, &list->v[i]);
+		json_array_append_new(array, json_string(text));
+	}
+	return array;
+}
+
+static json_t *
+ips_json(const struct ip_list *list)
+{
+	json_t *array = json_array();
+	char text[IP_TEXT_LEN];
+
+	for (size_t i = 0; i < list->n; i++) {
+		ip_text(text, &list->v[i]);
+		json_array_append_new(array, json_string(text));
+	}
+	return array;
+}
+
+/* The gateway's own address in each pool, with the pool's length. */
+static json_t *
+addresses_json(const struct wanted *wanted)
+{
+	json_t *array = json_array();
+	char text[CIDR_TEXT_LEN];
+
+	for (size_t i = 0; i < wanted->n_pools; i++) {
+		struct cidr own = wanted->pools[i];
+
+		if (cidr_nth(&own.ip, &wanted->pools[i], POOL_GATEWAY) < 0)
+			continue;
+		cidr_text(text, &own);
+		json_array_append_new(array, json_string(text));
+	}
+	return array;
+}
+
+static json_t *
+uplink_json(const struct config *config)
+{
+	json_t *uplink;
+
+	if (strcmp(config->uplink, "pasta") == 0)
+		return json_pack("{s:s}", "kind", "pasta");
+	uplink = json_pack("{s:s, s:s}", "kind", "interface", "ifname", config->uplink);
+	if (config->uplink_address.n)
+		json_object_set_new(uplink, "addresses", cidrs_json(&config->uplink_address));
+	if (config->uplink_gateway.n)
+		json_object_set_new(uplink, "gateways", ips_json(&config->uplink_gateway));
+	return uplink;
+}
+
+char *
+network_plan(const struct wanted *wanted, const struct config *config)
+{
+	json_t *plan;
+	char *text;
+
+	if (!wanted->known || !wanted->n_pools)
+		return NULL;
+	plan = json_pack("{s:[{s:s, s:s, s:i, s:o, s:b}], s:o}", "domains", "name", NETWORK_DOMAIN, "ifname",
+			 NETWORK_IFNAME, "mtu", NETWORK_MTU, "addresses", addresses_json(wanted),
+			 "peers_may_meet", (int)wanted->peers_may_meet, "uplink", uplink_json(config));
+	text = plan ? json_dumps(plan, JSON_COMPACT) : NULL;
+	json_decref(plan);
+	return text;
+}
+
+/* The state */
+
+static void
+copy(char *out, size_t len, const char *text)
+{
+	snprintf(out, len, "%s", text ? text : "");
+}
+
+static int
+problems_read(struct network_state *state, const json_t *problems)
+{
+	size_t i;
+	json_t *problem;
+
+	json_array_foreach(problems, i, problem)
+	{
+		struct network_problem *to = &state->problems[state->n_problems];
+		const char *code, *words, *remedy;
+
+		if (json_unpack(problem, "{s:s, s:s, s:s}", "code", &code, "words", &words, "remedy",
+				&remedy) < 0 ||
+		    code[strspn(code, "abcdefghijklmnopqrstuvwxyz0123456789_")] || !*code)
+			return -ERR_MESSAGE;
+		if (state->n_problems == NETWORK_PROBLEMS_MAX)
+			continue;
+		copy(to->code, sizeof(to->code), code);
+		copy(to->words, sizeof(to->words), words);
+		copy(to->remedy, sizeof(to->remedy), remedy);
+		state->n_problems++;
+	}
+	return 0;
+}
+
+static int
+state_read(struct network_state *state, json_t *root)
+{
+	const char *ifname, *sees, *words;
+	json_t *problems;
+	int applied, up;
+
+	if (!root || json_unpack(root, "{s:b, s:{s:s, s:b}, s:s, s:s, s:o}", "applied", &applied, "uplink",
+				 "ifname", &ifname, "up", &up, "outside_sees", &sees, "outside_sees_words",
+				 &words, "problems", &problems) < 0)
+		return -ERR_MESSAGE;
+	if ((strcmp(sees, "peer") != 0 && strcmp(sees, "host") != 0) || strlen(ifname) >= IFNAMSIZ ||
+	    !json_is_array(problems))
+		return -ERR_MESSAGE;
+	state->known = true;
+	state->applied = applied;
+	state->uplink_up = up;
+	copy(state->ifname, sizeof(state->ifname), ifname);
+	copy(state->world_sees, sizeof(state->world_sees), sees);
+	copy(state->world_sees_words, sizeof(state->world_sees_words), words);
+	return problems_read(state, problems);
+}
+
+int
+network_state_parse(struct network_state *ret, const char *text, size_t len)
+{
+	_cleanup_(freep) struct network_state *state = calloc(1, sizeof(*state));
+	json_t *root;
+	int r;
+
+	if (!state)
+		return -ENOMEM;
+	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	r = state_read(state, root);
+	json_decref(root);
+	if (r == 0)
+		*ret = *state;
+	return r;
+}
+
+/* The channel */
+
+struct network {
+	struct loop *loop;
+	struct network_events events;
+	int fd;
+	struct loop_io *io;
+	struct loop_timer *again;
+	char *plan; /* wanted; owned */
+	bool told;  /* on this channel */
+	struct message message;
+};
+
+static void
+network_close(struct network *network)
+{
+	loop_io_free(network->io);
+	network->io = NULL;
+	closep(&network->fd);
+	network->told = false;
+	loop_timer_set(network->again, NSEC_NEVER);
+}
+
+static void
+network_lost(struct network *network, nsec_t now)
+{
+	network_close(network);
+	network->events.down(network->events.arg, now);
+}
+
+static void
+tell(struct network *network, nsec_t now)
+{
+	int r;
+
+	if (network->fd < 0 || !network->plan || network->told)
+		return;
+	r = channel_send(network->fd, MESSAGE_NET_PLAN, network->plan, strlen(network->plan), NULL, 0);
+	if (r == -EAGAIN) {
+		loop_timer_set(network->again, now + SECONDS(1));
+		return;
+	}
+	if (r < 0) {
+		network_lost(network, now);
+		return;
+	}
+	network->told = true;
+	loop_timer_set(network->again, NSEC_NEVER);
+}
+
+static void
+on_again(void *arg, nsec_t now)
+{
+	struct network *network = arg;
+
+	network->told = false;
+	tell(network, now);
+}
+
+static void
+on_state(struct network *network, nsec_t now)
+{
+	_cleanup_(freep) struct network_state *state = calloc(1, sizeof(*state));
+
+	if (!state)
+		return;
+	if (network_state_parse(state, network->message.body, network->message.len) < 0) {
+		log_error("net=state refused: not of the form agreed");
+		return;
+	}
+	loop_timer_set(network->again, state->applied ? NSEC_NEVER : now + NETWORK_AGAIN);
+	network->events.state(network->events.arg, state, now);
+}
+
+static void
+on_readable(void *arg, int fd, uint32_t events, nsec_t now)
+{
+	struct network *network = arg;
+	int r;
+
+	r = channel_recv(fd, MESSAGE_FROM_NET, &network->message);
+	if (r == 0)
+		on_state(network, now);
+	message_done(&network->message);
+	if (r < 0 && r != -EAGAIN)
+		network_lost(network, now);
+}
+
+int
+network_new(struct network **ret, struct loop *loop, const struct network_events *events)
+{
+	_cleanup_(network_freep) struct network *network = calloc(1, sizeof(*network));
+	int r;
+
+	if (!network)
+		return -ENOMEM;
+	network->loop = loop;
+	network->events = *events;
+	network->fd = -1;
+	r = loop_timer_new(loop, on_again, network, &network->again);
+	if (r < 0)
+		return r;
+	*ret = take_ptr(network);
+	return 0;
+}
+
+void
+network_free(struct network *network)
+{
+	if (!network)
+		return;
+	loop_io_free(network->io);
+	closep(&network->fd);
+	loop_timer_free(network->again);
+	free(network->plan);
+	free(network);
+}
+
+void
+network_freep(struct network **network)
+{
+	network_free(*network);
+}
+
+void
+network_channel(struct network *network, int fd, nsec_t now)
+{
+	network_close(network);
+	network->fd = fd;
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ||
+	    loop_io_add(network->loop, fd, EPOLLIN, on_readable, network, &network->io) < 0) {
+		network_lost(network, now);
+		return;
+	}
+	network->events.up(network->events.arg, now);
+	tell(network, now);
+}
+
+void
+network_want(struct network *network, char *plan, nsec_t now)
+{
+	if (!plan || (network->plan && strcmp(plan, network->plan) == 0)) {
+		free(plan);
+		return;
+	}
+	free(network->plan);
+	network->plan = plan;
+	network->told = false;
+	tell(network, now);
+}
