@@ -47,10 +47,11 @@ change_add(struct finder *in, enum change_kind kind, const struct net_link *link
 	return change;
 }
 
+/* Another's link that only has the name of a domain's is none. */
 static const struct net_domain *
 domain_of(const struct finder *in, const struct net_link *link)
 {
-	for (size_t i = 0; i < in->plan->n_domains; i++)
+	for (size_t i = 0; i < in->plan->n_domains && net_link_is_tun(link); i++)
 		if (strcmp(in->plan->domains[i].ifname, link->ifname) == 0)
 			return &in->plan->domains[i];
 	return NULL;

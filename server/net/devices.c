@@ -38,7 +38,7 @@ sysctl_is(const char *path, int value)
 	if (n < 0)
 		return -errno;
 	text[n] = '\0';
-	return atoi(text) == value;
+	return strtol(text, NULL, 10) == value;
 }
 
 int

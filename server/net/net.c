@@ -79,6 +79,7 @@ static int
 state_text(const struct net *net, bool counted, char **ret)
 {
 	const struct net_view view = {.plan = net->plan,
+				      .ruled = &net->rc.ruled,
 				      .present = &net->rc.present,
 				      .counters = net->rc.rules.counters,
 				      .problems = &net->rc.problems};

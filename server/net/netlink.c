@@ -149,7 +149,8 @@ netlink_attributes(const struct nlmsghdr *head, size_t offset, const struct nlat
 {
 	struct table table = {ret, max};
 
-	memset(ret, 0, (max + 1U) * sizeof(*ret));
+	for (unsigned i = 0; i <= max; i++)
+		ret[i] = NULL;
 	mnl_attr_parse(head, (unsigned)offset, table_put, &table);
 }
 
@@ -158,7 +159,8 @@ netlink_nested(const struct nlattr *nest, const struct nlattr **ret, uint16_t ma
 {
 	struct table table = {ret, max};
 
-	memset(ret, 0, (max + 1U) * sizeof(*ret));
+	for (unsigned i = 0; i <= max; i++)
+		ret[i] = NULL;
 	if (nest)
 		mnl_attr_parse_nested(nest, table_put, &table);
 }

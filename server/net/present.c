@@ -23,7 +23,7 @@ link_kind(struct net_link *link, const struct nlattr *info)
 	const struct nlattr *in[IFLA_INFO_MAX + 1];
 
 	netlink_nested(info, in, IFLA_INFO_MAX);
-	link->tun = in[IFLA_INFO_KIND] && strcmp(mnl_attr_get_str(in[IFLA_INFO_KIND]), "tun") == 0;
+	link->tuntap = in[IFLA_INFO_KIND] && strcmp(mnl_attr_get_str(in[IFLA_INFO_KIND]), "tun") == 0;
 }
 
 static void
@@ -147,6 +147,20 @@ present_link(const struct present *present, const char *ifname)
 	return NULL;
 }
 
+bool
+net_link_is_tun(const struct net_link *link)
+{
+	return link->tuntap && link->type == ARPHRD_NONE;
+}
+
+/* The rules would take '*' for a pattern. */
+static bool
+name_is_plain(const char *ifname)
+{
+	return ifname[strspn(ifname, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] ==
+	       '\0';
+}
+
 static bool
 is_domains(const struct net_plan *plan, const struct net_link *link)
 {
@@ -164,7 +178,8 @@ present_uplink(const struct present *present, const struct net_plan *plan)
 	for (size_t i = 0; i < present->n_links; i++) {
 		const struct net_link *link = &present->links[i];
 
-		if (link->tun && link->type == ARPHRD_ETHER && !is_domains(plan, link))
+		if (link->tuntap && link->type == ARPHRD_ETHER && name_is_plain(link->ifname) &&
+		    !is_domains(plan, link))
 			return link;
 	}
 	return NULL;

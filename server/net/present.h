@@ -25,7 +25,7 @@ struct net_link {
 	uint32_t mtu, queue_len;
 	uint16_t type; /* ARPHRD_… */
 	bool up, carrier;
-	bool tun;         /* made by /dev/net/tun */
+	bool tuntap;      /* made by /dev/net/tun */
 	bool inet6;       /* IPv6 is there for it */
 	uint8_t addr_gen; /* IN6_ADDR_GEN_MODE_…, if so */
 };
@@ -55,12 +55,15 @@ struct present {
 /* -E2BIG: more than there is room for.  @ret is written in any case. */
 int present_read(struct netlink *nl, struct present *ret) _must_check_;
 
+/* Whether it is of the kind that a domain's device is: a TUN, not a TAP, which is Ethernet. */
+bool net_link_is_tun(const struct net_link *link);
+
 /* Lent from @present; NULL: there is none. */
 const struct net_link *present_link(const struct present *present, const char *ifname);
 
 /*
  * The uplink of @plan.  Where the plan does not name it, it is pasta's: the one Ethernet device of
- * /dev/net/tun that is no domain's.  Lent from @present; NULL: it is not there.
+ * /dev/net/tun, with a name that a plan could give.  Lent from @present; NULL: it is not there.
  */
 const struct net_link *present_uplink(const struct present *present, const struct net_plan *plan);
 

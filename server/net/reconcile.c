@@ -42,6 +42,19 @@ device_open(struct reconcile *rc, const char *ifname)
 	return rc->keep_tun(rc->keep_arg, ifname, fd);
 }
 
+/* 0: it is there; 1: it was made.  -EEXIST: another's link has its name. */
+static int
+device_have(struct reconcile *rc, const char *ifname)
+{
+	const struct net_link *link = present_link(&rc->present, ifname);
+	int r;
+
+	if (link)
+		return net_link_is_tun(link) ? 0 : -EEXIST;
+	r = device_open(rc, ifname);
+	return r < 0 ? r : 1;
+}
+
 static void
 devices_open(struct reconcile *rc, const struct net_plan *plan)
 {
@@ -49,13 +62,13 @@ devices_open(struct reconcile *rc, const struct net_plan *plan)
 
 	for (size_t i = 0; i < plan->n_domains; i++) {
 		const char *ifname = plan->domains[i].ifname;
-		int r;
+		const int r = device_have(rc, ifname);
 
-		if (present_link(&rc->present, ifname))
-			continue;
-		r = device_open(rc, ifname);
-		opened = true;
-		if (r < 0)
+		opened = opened || r > 0;
+		if (r == -EEXIST)
+			net_problem_add(&rc->problems, NET_PROBLEM_LINK, "%s: another link has this name",
+					ifname);
+		else if (r < 0)
 			net_problem_add(&rc->problems, NET_PROBLEM_LINK,
 					"%s: the TUN device cannot be made: %s", ifname, error_words(r));
 	}
@@ -255,6 +268,8 @@ rules_bring(struct reconcile *rc, const struct net_plan *plan, bool afresh)
 		r = rules_hold(&rc->rules, plan, uplink_name(rc, plan), error);
 	if (r < 0)
 		net_problem_add(&rc->problems, NET_PROBLEM_RULES, "%s", error);
+	if (r >= 0)
+		rc->ruled = *plan;
 	if (r > 0)
 		log_info("rules: %s", rc->rules.digest);
 	return r;
@@ -335,5 +350,9 @@ reconcile_begin(struct reconcile *rc)
 	if (r < 0)
 		return r;
 	loopback_up(rc);
-	return present_link(&rc->present, NET_FIRST_IFNAME) ? 0 : device_open(rc, NET_FIRST_IFNAME);
+	r = device_have(rc, NET_FIRST_IFNAME);
+	if (r < 0)
+		log_error("%s: %s", NET_FIRST_IFNAME,
+			  r == -EEXIST ? "another link has this name" : error_words(r));
+	return r < 0 ? r : 0;
 }

@@ -27,6 +27,7 @@ struct reconcile {
 	struct present present; /* as last read */
 	struct changes changes;
 	struct rules rules;
+	struct net_plan ruled; /* whose rules hold; of no domain: none that we know */
 	struct net_devices kept;
 	struct net_problems problems; /* of the last run */
 	keep_tun_fn *keep_tun;

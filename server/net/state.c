@@ -87,18 +87,27 @@ uplink_gateways(const struct present *present, int index)
 	return array;
 }
 
+static bool
+peers_may_meet(const struct net_view *view, const char *ifname)
+{
+	for (size_t i = 0; view->ruled && i < view->ruled->n_domains; i++)
+		if (strcmp(view->ruled->domains[i].ifname, ifname) == 0)
+			return view->ruled->domains[i].peers_may_meet;
+	return false;
+}
+
 static json_t *
-domain_state(const struct net_domain *domain, const struct present *present)
+domain_state(const struct net_view *view, const struct net_domain *domain)
 {
 	static const struct net_link absent;
-	const struct net_link *there = present_link(present, domain->ifname);
+	const struct net_link *there = present_link(view->present, domain->ifname);
 	const struct net_link *link = there ? there : &absent;
 
 	return json_pack("{s:s,s:s,s:b,s:b,s:I,s:o,s:b}", "name", domain->name, "ifname", domain->ifname,
 			 "present", there != NULL, "up", link->up && link->carrier, "mtu",
 			 (json_int_t)link->mtu, "addresses",
-			 domain_addresses(present, there ? link->index : -1), "peers_may_meet",
-			 domain->peers_may_meet);
+			 domain_addresses(view->present, there ? link->index : -1), "peers_may_meet",
+			 peers_may_meet(view, domain->ifname));
 }
 
 static json_t *
@@ -107,7 +116,7 @@ domains_state(const struct net_view *view)
 	json_t *array = json_array();
 
 	for (size_t i = 0; view->plan && i < view->plan->n_domains; i++)
-		if (json_array_append_new(array, domain_state(&view->plan->domains[i], view->present)) < 0) {
+		if (json_array_append_new(array, domain_state(view, &view->plan->domains[i])) < 0) {
 			json_decref(array);
 			return NULL;
 		}

@@ -32,12 +32,12 @@
 
 /*
  * Problems: code; whether the plan does not hold in full for it; the remedy, which is what to type or to
- * change.  The words are composed where it is found.
+ * change.  The words are composed where it is found.  The uplink is also missing while its other end is down.
  */
 #define NET_PROBLEMS(X)                                                                                      \
 	X(PLAN_REFUSED, "plan_refused", true,                                                                \
 	  "correct what is named; until then the former plan stays in force")                                \
-	X(UPLINK_MISSING, "uplink_missing", true, "see state.c: it depends on the kind")                     \
+	X(UPLINK_MISSING, "uplink_missing", true, "name another one: WARREN_UPLINK")                         \
 	X(UPLINK_NO_ADDRESS, "uplink_no_address", false,                                                     \
 	  "give it one: WARREN_UPLINK_ADDRESS, or as root inside its network namespace")                     \
 	X(UPLINK_NO_ROUTE, "uplink_no_route", false,                                                         \
@@ -76,7 +76,8 @@ void net_problem_add(struct net_problems *problems, enum net_problem problem, co
 
 /* What a state is made of; all lent. */
 struct net_view {
-	const struct net_plan *plan; /* in force; NULL: there was none yet */
+	const struct net_plan *plan;  /* in force; NULL: there was none yet */
+	const struct net_plan *ruled; /* whose rules hold: the same, or a former one while they fail */
 	const struct present *present;
 	const json_t *counters; /* as ruleset_read() gives them; NULL: none */
 	const struct net_problems *problems;

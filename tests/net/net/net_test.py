@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 
@@ -64,6 +65,7 @@ def rig(lab, plan=PLAN):
     state = net.plan(plan)
     assert state["applied"], state
     inner.settled("up0")
+    net.silent()
     return inner, far, net, Device(net.tuns["wg0"])
 
 
@@ -293,8 +295,8 @@ def domains_are_apart(lab):
     plan = {"domains": [domain(), domain("other", "wg1", ["10.83.0.1/16"], meet=True)], "uplink": UPLINK}
     net.control.send(NET_PLAN, json.dumps(plan))
     net.take_tun(net.parent.recv())
-    state = net.state()
-    assert state["applied"] and list(net.tuns) == ["wg0", "wg1"], state
+    net.until(lambda s: s["applied"] and len(s["domains"]) == 2, "both are there")
+    assert list(net.tuns) == ["wg0", "wg1"]
     other = Device(net.tuns["wg1"])
     assert ask(other, "10.83.0.7", FAR) == "10.83.0.7"
     assert prohibited(device, packets.udp(PEER, "10.83.0.7", 1, 2))
@@ -476,6 +478,20 @@ def rules_that_somebody_changed_are_put_right_by_the_next_plan(lab):
 
 
 @test
+def a_foreign_link_by_the_name_of_a_device_is_not_taken_for_it(lab):
+    inner, far, net, device = rig(lab)
+    inner.run("ip", "tuntap", "add", "wg1", "mode", "tap")
+    inner.ip("addr", "add", "198.51.100.77/32", "dev", "wg1")
+    state = net.plan({"domains": [domain(), domain("other", "wg1", ["10.83.0.1/16"])], "uplink": UPLINK})
+    assert not state["applied"] and codes(state) == ["link"] and "wg1" in state["problems"][0]["words"], state
+    assert "198.51.100.77" in inner.run("ip", "addr", "show", "wg1").stdout
+    assert ask(device, PEER, FAR) == PEER
+    inner.ip("link", "del", "wg1")
+    net.take_tun(net.parent.recv())
+    net.until(lambda s: s["applied"], "the name is free, the device is made")
+
+
+@test
 def net_has_the_one_capability_and_cannot_be_looked_into(lab):
     net = Net(Inner(lab))
     status = open(f"/proc/{net.process.pid}/status").read()
@@ -483,6 +499,45 @@ def net_has_the_one_capability_and_cannot_be_looked_into(lab):
         assert int(re.search(rf"{name}:\s*(\w+)", status).group(1), 16) == 1 << 12, status
     assert "NoNewPrivs:\t1" in status
     assert os.stat(f"/proc/{net.process.pid}/mem").st_uid == 0
+
+
+@contextlib.contextmanager
+def broken_nft(lab):
+    """An nft that fails, for this laboratory alone."""
+    path = "/usr/sbin/nft"
+    subprocess.run(["mount", "--bind", lab.file("nft", "#!/bin/sh\necho Error: out of order >&2\nexit 1\n", 0o755), path],
+                   check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", path], check=True)
+
+
+@test
+def without_rules_nothing_comes_up_and_it_heals_by_itself(lab):
+    inner = Inner(lab)
+    uplink(lab, inner)
+    with broken_nft(lab):
+        net = Net(inner)
+        assert "out of order" in net.output()
+        state = net.plan(PLAN)
+        assert not state["applied"] and codes(state)[0] == "rules" and "out of order" in str(state["problems"]), state
+        assert not state["domains"][0]["up"] and state["domains"][0]["addresses"] == []
+        assert inner.sysctl("ipv4/ip_forward") == 0
+    net.until(lambda s: s["applied"], "it was tried again")
+    assert ask(Device(net.tuns["wg0"]), PEER, FAR) == PEER
+
+
+@test
+def a_plan_whose_rules_fail_changes_nothing_else(lab):
+    inner, far, net, device = rig(lab)
+    before = inner.picture()
+    with broken_nft(lab):
+        state = net.plan({"domains": [domain(mtu=1300, addresses=["10.84.0.1/16"], meet=True)], "uplink": UPLINK})
+    assert not state["applied"] and codes(state) == ["rules"] and not state["domains"][0]["peers_may_meet"], state
+    inner.same(before)
+    assert prohibited(device, packets.udp(PEER, OTHER, 1, 2))
+    assert net.plan(PLAN)["applied"]
 
 
 def pasta(lab, inner):

@@ -171,6 +171,11 @@ class Net:
                 return state
         raise AssertionError("no state came: " + what)
 
+    def silent(self):
+        """All that happened lately is told."""
+        while not self.control.quiet(0.2):
+            self.state()
+
     def kill(self):
         self.process.kill()
         self.process.wait()

@@ -15,9 +15,10 @@
 static struct net_plan plan;
 static char error[NET_ERROR_LEN];
 
-#define DOMAIN "{\"name\":\"default\",\"ifname\":\"wg0\",\"mtu\":1420,\"peers_may_meet\":false," \
-	       "\"addresses\":[\"10.82.0.1/16\",\"fd01:2:3:4::1/64\"]}"
-#define PASTA "{\"kind\":\"pasta\"}"
+#define DOMAIN                                                                                               \
+	"{\"name\":\"default\",\"ifname\":\"wg0\",\"mtu\":1420,\"peers_may_meet\":false,"                    \
+	"\"addresses\":[\"10.82.0.1/16\",\"fd01:2:3:4::1/64\"]}"
+#define PASTA                 "{\"kind\":\"pasta\"}"
 #define PLAN(domains, uplink) "{\"domains\":[" domains "],\"uplink\":" uplink "}"
 
 static int
@@ -164,13 +165,22 @@ an_uplink_out_of_bounds_is_refused(void **state)
 		{"{\"kind\":\"interface\",\"ifname\":\"a;b\"}", "uplink.ifname"},
 		{"{\"kind\":\"interface\",\"ifname\":\"lo\"}", "leads nowhere"},
 		{"{\"kind\":\"interface\",\"ifname\":\"wg0\"}", "is the TUN of domain 'default'"},
-		{"{\"kind\":\"interface\",\"ifname\":\"e\",\"addresses\":\"x\"}", "uplink.addresses: an array"},
-		{"{\"kind\":\"interface\",\"ifname\":\"e\",\"addresses\":[\"0.0.0.0/0\"]}", "uplink.addresses"},
-		{"{\"kind\":\"interface\",\"ifname\":\"e\",\"gateways\":[\"x\"]}", "uplink.gateways: 'x' is not"},
-		{"{\"kind\":\"interface\",\"ifname\":\"e\",\"gateways\":[\"10.0.0.1\",\"10.0.0.2\"]}", "of a family"},
-		{"{\"kind\":\"interface\",\"ifname\":\"e\",\"gateways\":[\"10.0.0.1\",\"::1\",\"::2\"]}", "at most 2"},
+		{"{\"kind\":\"interface\",\"ifname\":\"e\",\"addresses\":\"x\"}",
+		 "uplink.addresses: an array"},
+		{"{\"kind\":\"interface\",\"ifname\":\"e\",\"addresses\":[\"0.0.0.0/0\"]}",
+		 "uplink.addresses"},
+		{"{\"kind\":\"interface\",\"ifname\":\"e\",\"gateways\":[\"x\"]}",
+		 "uplink.gateways: 'x' is not"},
+		{"{\"kind\":\"interface\",\"ifname\":\"e\",\"gateways\":[\"10.0.0.1\",\"10.0.0.2\"]}",
+		 "of a family"},
+		{"{\"kind\":\"interface\",\"ifname\":\"e\",\"gateways\":[\"10.0.0.1\",\"::1\",\"::2\"]}",
+		 "at most 2"},
 		{"{\"kind\":\"pasta\",\"addresses\":[\"10.0.0.1/8\"]}", "brings its own"},
 		{"{\"kind\":\"pasta\",\"gateways\":[\"10.0.0.1\"]}", "brings its own"},
+		{"{\"kind\":\"interface\",\"ifname\":\"e\",\"addresses\":[\"10.82.5.1/24\"]}",
+		 "uplink.addresses: one lies within those of 'default'"},
+		{"{\"kind\":\"interface\",\"ifname\":\"e\",\"gateways\":[\"10.82.5.1\"]}",
+		 "uplink.gateways: one lies within the addresses of 'default'"},
 		{"{\"kind\":\"pasta\",\"mtu\":1}", "uplink: key 'mtu' is unknown"},
 	};
 
@@ -182,9 +192,9 @@ an_uplink_out_of_bounds_is_refused(void **state)
 	}
 }
 
-#define SECOND(name, ifname, address) \
-	"{\"name\":\"" name "\",\"ifname\":\"" ifname "\",\"mtu\":576,\"peers_may_meet\":true,\"addresses\":[\"" \
-	address "\"]}"
+#define SECOND(name, ifname, address)                                                                        \
+	"{\"name\":\"" name "\",\"ifname\":\"" ifname                                                        \
+	"\",\"mtu\":576,\"peers_may_meet\":true,\"addresses\":[\"" address "\"]}"
 
 static void
 domains_may_not_overlap(void **state)
@@ -193,9 +203,11 @@ domains_may_not_overlap(void **state)
 	assert_int_equal(plan.n_domains, 2);
 	assert_true(plan.domains[1].peers_may_meet);
 	assert_int_equal(plan.domains[1].mtu, 576); /* no IPv6 there */
-	assert_refused(PLAN(DOMAIN "," SECOND("b", "wg1", "10.82.7.1/24"), PASTA), "overlap those of 'default'");
+	assert_refused(PLAN(DOMAIN "," SECOND("b", "wg1", "10.82.7.1/24"), PASTA),
+		       "overlap those of 'default'");
 	assert_refused(PLAN(DOMAIN "," SECOND("b", "wg1", "10.0.0.1/8"), PASTA), "domains[1].addresses");
-	assert_refused(PLAN(DOMAIN "," SECOND("default", "wg1", "10.83.0.1/16"), PASTA), "'default' comes twice");
+	assert_refused(PLAN(DOMAIN "," SECOND("default", "wg1", "10.83.0.1/16"), PASTA),
+		       "'default' comes twice");
 	assert_refused(PLAN(DOMAIN "," SECOND("b", "wg0", "10.83.0.1/16"), PASTA), "'wg0' comes twice");
 }
 
@@ -203,7 +215,8 @@ domains_may_not_overlap(void **state)
 static void
 a_damaged_plan_is_refused_or_whole(void **state)
 {
-	const char whole[] = PLAN(DOMAIN, "{\"kind\":\"interface\",\"ifname\":\"eth0\",\"gateways\":[\"10.0.0.1\"]}");
+	const char whole[] =
+		PLAN(DOMAIN, "{\"kind\":\"interface\",\"ifname\":\"eth0\",\"gateways\":[\"10.0.0.1\"]}");
 	char text[sizeof(whole)];
 
 	for (size_t len = 0; len < sizeof(whole) - 1; len++)

@@ -16,11 +16,11 @@
 
 #include "base/errors.h"
 
-#define DOMAIN(name, ifname, addresses, meet) \
-	"{\"name\":\"" name "\",\"ifname\":\"" ifname "\",\"mtu\":1420,\"addresses\":[" addresses \
+#define DOMAIN(name, ifname, addresses, meet)                                                                \
+	"{\"name\":\"" name "\",\"ifname\":\"" ifname "\",\"mtu\":1420,\"addresses\":[" addresses            \
 	"],\"peers_may_meet\":" meet "}"
-#define BOTH "\"10.82.0.1/16\",\"fd01:2:3:4::1/64\""
-#define PASTA "{\"kind\":\"pasta\"}"
+#define BOTH      "\"10.82.0.1/16\",\"fd01:2:3:4::1/64\""
+#define PASTA     "{\"kind\":\"pasta\"}"
 #define INTERFACE "{\"kind\":\"interface\",\"ifname\":\"eth7\"}"
 
 static const struct {
@@ -30,7 +30,8 @@ static const struct {
 	{"pasta-missing", DOMAIN("default", "wg0", BOTH, "false"), PASTA, ""},
 	{"interface", DOMAIN("default", "wg0", BOTH, "false"), INTERFACE, "eth7"},
 	{"interface-ipv4-meeting", DOMAIN("default", "wg0", "\"10.82.0.1/16\"", "true"), INTERFACE, "eth7"},
-	{"two-domains", DOMAIN("default", "wg0", BOTH, "false") "," DOMAIN("other", "wg1", "\"10.83.0.1/16\"", "true"),
+	{"two-domains",
+	 DOMAIN("default", "wg0", BOTH, "false") "," DOMAIN("other", "wg1", "\"10.83.0.1/16\"", "true"),
 	 INTERFACE, "eth7"},
 };
 
@@ -90,7 +91,8 @@ each_key(const json_t *json, void (*fn)(const char *key, const json_t *value, vo
 static void
 count_translation(const char *key, const json_t *value, void *arg)
 {
-	static const char *const words[] = {"masquerade", "snat", "dnat", "redirect", "tproxy", "dup", "fwd", "mangle"};
+	static const char *const words[] = {"masquerade", "snat", "dnat", "redirect",
+					    "tproxy",     "dup",  "fwd",  "mangle"};
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		*(unsigned *)arg += strcmp(key, words[i]) == 0;
@@ -144,7 +146,8 @@ static void
 the_digest_is_of_the_rules_and_not_of_the_counters(void **state)
 {
 	char digests[ARRAY_LEN(cases)][RULESET_DIGEST_LEN], again[RULESET_DIGEST_LEN];
-	_cleanup_(json_decrefp) json_t *counters = json_pack("{s:{s:i,s:i}}", "wg0_spoofed", "packets", 7, "bytes", 700);
+	_cleanup_(json_decrefp) json_t *counters =
+		json_pack("{s:{s:i,s:i}}", "wg0_spoofed", "packets", 7, "bytes", 700);
 	_cleanup_(json_decrefp) json_t *with = NULL;
 	_cleanup_(freep) char *text = NULL;
 
@@ -197,13 +200,46 @@ what_was_made_is_recognised_when_read_back(void **state)
 	json_decref(counters);
 }
 
+/* No rule of it accepts anything but loopback, and no hook does by itself. */
+static void
+closed_means_that_nothing_is_forwarded(void **state)
+{
+	char digest[RULESET_DIGEST_LEN], read[RULESET_DIGEST_LEN];
+	_cleanup_(json_decrefp) json_t *made = NULL;
+	_cleanup_(json_decrefp) json_t *listing = NULL;
+	_cleanup_(json_decrefp) json_t *counters = NULL;
+	const json_t *entry;
+	unsigned n_rules = 0, n_drop = 0;
+	size_t i;
+
+	assert_int_equal(ruleset_closed(digest, &made), 0);
+	listing = listing_of(made);
+	assert_int_equal(ruleset_read(listing, read, &counters), 0);
+	assert_string_equal(read, digest);
+	json_array_foreach(json_object_get(listing, "nftables"), i, entry)
+	{
+		const json_t *rule = json_object_get(entry, "rule");
+		const json_t *chain = json_object_get(entry, "chain");
+		const char *policy = json_string_value(json_object_get(chain, "policy"));
+
+		n_rules += rule != NULL;
+		if (rule)
+			assert_string_equal(json_string_value(json_object_get(rule, "chain")), "input");
+		n_drop += policy && strcmp(policy, "drop") == 0;
+	}
+	assert_int_equal(n_rules, 1);
+	assert_int_equal(n_drop, 2);
+}
+
 static void
 another_table_or_rubbish_is_not_taken_for_ours(void **state)
 {
 	static const char *const texts[] = {
 		"{\"nftables\":[]}",
-		"{\"nftables\":[{\"chain\":{\"table\":\"other\",\"name\":\"digest_0123456789012345678901234567_0000\"}}]}",
-		"{\"nftables\":[{\"chain\":{\"table\":\"warren\",\"name\":\"digest_01\"}},7,null,{\"counter\":[]}]}",
+		"{\"nftables\":[{\"chain\":{\"table\":\"other\",\"name\":\"digest_"
+		"0123456789012345678901234567_0000\"}}]}",
+		"{\"nftables\":[{\"chain\":{\"table\":\"warren\",\"name\":\"digest_01\"}},7,null,{"
+		"\"counter\":[]}]}",
 	};
 	char digest[RULESET_DIGEST_LEN];
 	json_t *counters, *listing;
@@ -230,6 +266,7 @@ main(void)
 		cmocka_unit_test(what_is_translated_leaves_by_the_link),
 		cmocka_unit_test(the_digest_is_of_the_rules_and_not_of_the_counters),
 		cmocka_unit_test(what_was_made_is_recognised_when_read_back),
+		cmocka_unit_test(closed_means_that_nothing_is_forwarded),
 		cmocka_unit_test(another_table_or_rubbish_is_not_taken_for_ours),
 	};
 
