@@ -17,7 +17,7 @@
 #include "server/proc/config.h"
 #include "server/proc/message.h"
 
-#define CHILD_PARENT_FD 3
+#define CHILD_PARENT_FD  3
 #define CHILD_HANDED_MAX 64
 
 /* A descriptor handed over under a name: "udp4", "tun:wg0"; as a channel: "tunnel", "control". */
@@ -54,8 +54,8 @@ int child_take_channel(struct child *child, const char *name) _must_check_;
 void child_forget_identity(struct child *child);
 
 /*
- * What came after GO.  CHANNEL and SOCKET: @name and @fd, which is the caller's (a channel under that name that it had
- * before is dead: close it); STOP: end in order.  -EAGAIN: nothing more now.  -ERR_CLOSED and
+ * What came after GO.  CHANNEL and SOCKET: @name and @fd, which is the caller's (a channel under that name
+ * that it had before is dead: close it); STOP: end in order.  -EAGAIN: nothing more now.  -ERR_CLOSED and
  * -ERR_MESSAGE: exit.
  */
 struct child_event {

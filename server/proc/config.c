@@ -19,14 +19,13 @@ struct option {
 };
 
 static const struct option options[CONFIG_COUNT] = {
-#define X(field, kind, name, preset, words) \
+#define X(field, kind, name, preset, words)                                                                  \
 	[CONFIG_##field] = {name, preset, words, offsetof(struct config, field), &value_##kind},
 	CONFIG_OPTIONS(X)
 #undef X
 };
 
-static int
-fail(char error[CONFIG_ERROR_LEN], const char *format, ...) _printf_(2, 3);
+static int fail(char error[CONFIG_ERROR_LEN], const char *format, ...) _printf_(2, 3);
 
 static int
 fail(char error[CONFIG_ERROR_LEN], const char *format, ...)
@@ -49,8 +48,10 @@ option_set(struct config *config, const struct option *option, const char *value
 	if (!*value || kind->parse((char *)config + option->offset, value) == 0)
 		return 0;
 	if (kind->secret)
-		return fail(error, "%s%s: its value is not valid; allowed: %s", where, option->name, kind->allowed);
-	return fail(error, "%s%s: \"%.300s\" is not valid; allowed: %s", where, option->name, value, kind->allowed);
+		return fail(error, "%s%s: its value is not valid; allowed: %s", where, option->name,
+			    kind->allowed);
+	return fail(error, "%s%s: \"%.300s\" is not valid; allowed: %s", where, option->name, value,
+		    kind->allowed);
 }
 
 static void
@@ -104,12 +105,14 @@ secret_from_file(struct config *config, const struct option *option, const char 
 		return 0;
 	r = file_read(path, CONFIG_URL_LEN, &text);
 	if (r < 0)
-		return fail(error, "%s%s_FILE: %.300s: %s; allowed: a file that can be read, of at most %d bytes", where,
-			    option->name, path, error_words(r), CONFIG_URL_LEN);
+		return fail(error,
+			    "%s%s_FILE: %.300s: %s; allowed: a file that can be read, of at most %d bytes",
+			    where, option->name, path, error_words(r), CONFIG_URL_LEN);
 	text[strcspn(text, "\r\n")] = '\0';
 	if (!*text)
-		return fail(error, "%s%s_FILE: %.300s is empty; allowed: a file whose first line is the value", where,
-			    option->name, path);
+		return fail(error,
+			    "%s%s_FILE: %.300s is empty; allowed: a file whose first line is the value",
+			    where, option->name, path);
 	return option_set(config, option, text, where, error);
 }
 
@@ -259,8 +262,10 @@ data_dir_default(struct config *config, char *const env[], char error[CONFIG_ERR
 	else if (home)
 		r = path_join(config->data_dir, sizeof(config->data_dir), home, ".local/share/warren");
 	if (r < 0)
-		return fail(error, "WARREN_DATA_DIR: not given, and neither XDG_DATA_HOME nor HOME names a usable "
-				   "directory; allowed: %s", value_PATH.allowed);
+		return fail(error,
+			    "WARREN_DATA_DIR: not given, and neither XDG_DATA_HOME nor HOME names a usable "
+			    "directory; allowed: %s",
+			    value_PATH.allowed);
 	return 0;
 }
 
@@ -296,8 +301,10 @@ defaults_derive(struct config *config, char *const env[], char error[CONFIG_ERRO
 	if (r == 0)
 		r = path_join(config->admin_socket, sizeof(config->admin_socket), dir, "admin.sock");
 	if (r < 0)
-		return fail(error, "WARREN_ADMIN_SOCKET: not given, and the run-time directory's path is too long; "
-				   "allowed: %s", value_SOCKET_PATH.allowed);
+		return fail(error,
+			    "WARREN_ADMIN_SOCKET: not given, and the run-time directory's path is too long; "
+			    "allowed: %s",
+			    value_SOCKET_PATH.allowed);
 	return 0;
 }
 
@@ -312,8 +319,9 @@ config_load(struct config *ret, char *const env[], const char *path, char error[
 	if (path) {
 		r = file_read(path, CONFIG_FILE_MAX, &text);
 		if (r < 0)
-			r = fail(error, "%.300s: %s; allowed: a text file of lines NAME=value, at most %d bytes", path,
-				 error_words(r), CONFIG_FILE_MAX);
+			r = fail(error,
+				 "%.300s: %s; allowed: a text file of lines NAME=value, at most %d bytes",
+				 path, error_words(r), CONFIG_FILE_MAX);
 		else
 			r = lines_take(ret, text, path, error);
 		if (r < 0)

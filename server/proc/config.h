@@ -1,8 +1,9 @@
 /*
  * Configuration: one table of options.  An option's name is the same in the environment and in the
  * file (`warrend -c FILE`, lines NAME=value, # begins a comment line).  The environment comes before
- * the file, the file before the default; an empty value is one not given.  A secret NAME may instead be given as NAME_FILE, a path to read it from.
- * Taken whole or not at all, into a struct that nobody writes afterwards; -n prints it back.
+ * the file, the file before the default; an empty value is one not given.  A secret NAME may instead be given
+ * as NAME_FILE, a path to read it from. Taken whole or not at all, into a struct that nobody writes
+ * afterwards; -n prints it back.
  */
 #ifndef SERVER_PROC_CONFIG_H
 #define SERVER_PROC_CONFIG_H
@@ -16,11 +17,11 @@
 #include "base/ip.h"
 #include "base/log.h"
 
-#define CONFIG_PATH_LEN 1024
-#define CONFIG_URL_LEN 4096
-#define CONFIG_HOST_LEN 280   /* name of at most 253 characters, or [IPv6], and port */
+#define CONFIG_PATH_LEN   1024
+#define CONFIG_URL_LEN    4096
+#define CONFIG_HOST_LEN   280 /* name of at most 253 characters, or [IPv6], and port */
 #define CONFIG_SOCKET_LEN 108 /* sun_path */
-#define CONFIG_LIST_MAX 4
+#define CONFIG_LIST_MAX   4
 
 struct cidr_list {
 	size_t n;
@@ -52,30 +53,30 @@ struct config {
  * field, kind (how it is read, printed and what is allowed: server/proc/config.c), name, default
  * ("" for none; those of data_dir and admin_socket depend on the user), words
  */
-#define CONFIG_OPTIONS(X)                                                                                      \
-	X(data_dir, PATH, "WARREN_DATA_DIR", "", "directory of the identity, the database and its lock")       \
-	X(database_url, SECRET, "WARREN_DATABASE_URL", "", "Postgres to use; none: a private one")             \
-	X(listen_port, PORT, "WARREN_LISTEN_PORT", "51820", "UDP port of WireGuard")                           \
-	X(endpoint, HOST_PORT, "WARREN_ENDPOINT", "", "what clients connect to; none: found by the routes")    \
-	X(pool, POOL, "WARREN_POOL", "10.82.0.0/16", "addresses of the first tenant's peers")                  \
-	X(uplink, UPLINK, "WARREN_UPLINK", "pasta", "the way out of the inner namespace")                      \
-	X(uplink_address, CIDRS, "WARREN_UPLINK_ADDRESS", "", "addresses of a moved-in uplink")                \
-	X(uplink_gateway, IPS, "WARREN_UPLINK_GATEWAY", "", "default gateways of a moved-in uplink")           \
-	X(http_listen, LISTEN, "WARREN_HTTP_LISTEN", "127.0.0.1:51821", "where the web is served")             \
-	X(public_origin, ORIGIN, "WARREN_PUBLIC_ORIGIN", "", "how browsers reach it, if through a proxy")      \
-	X(admin_socket, SOCKET_PATH, "WARREN_ADMIN_SOCKET", "", "Unix socket of the command line")             \
-	X(log_level, LEVEL, "WARREN_LOG_LEVEL", "info", "how much is logged")                                  \
+#define CONFIG_OPTIONS(X)                                                                                    \
+	X(data_dir, PATH, "WARREN_DATA_DIR", "", "directory of the identity, the database and its lock")     \
+	X(database_url, SECRET, "WARREN_DATABASE_URL", "", "Postgres to use; none: a private one")           \
+	X(listen_port, PORT, "WARREN_LISTEN_PORT", "51820", "UDP port of WireGuard")                         \
+	X(endpoint, HOST_PORT, "WARREN_ENDPOINT", "", "what clients connect to; none: found by the routes")  \
+	X(pool, POOL, "WARREN_POOL", "10.82.0.0/16", "addresses of the first tenant's peers")                \
+	X(uplink, UPLINK, "WARREN_UPLINK", "pasta", "the way out of the inner namespace")                    \
+	X(uplink_address, CIDRS, "WARREN_UPLINK_ADDRESS", "", "addresses of a moved-in uplink")              \
+	X(uplink_gateway, IPS, "WARREN_UPLINK_GATEWAY", "", "default gateways of a moved-in uplink")         \
+	X(http_listen, LISTEN, "WARREN_HTTP_LISTEN", "127.0.0.1:51821", "where the web is served")           \
+	X(public_origin, ORIGIN, "WARREN_PUBLIC_ORIGIN", "", "how browsers reach it, if through a proxy")    \
+	X(admin_socket, SOCKET_PATH, "WARREN_ADMIN_SOCKET", "", "Unix socket of the command line")           \
+	X(log_level, LEVEL, "WARREN_LOG_LEVEL", "info", "how much is logged")                                \
 	X(dns, IPS, "WARREN_DNS", "", "resolvers handed to peers")
 
 enum config_option {
 #define X(field, ...) CONFIG_##field,
 	CONFIG_OPTIONS(X)
 #undef X
-	CONFIG_COUNT
+		CONFIG_COUNT
 };
 
 /* The service's own user: HOME of that name makes it the data directory itself. */
-#define CONFIG_SERVICE_HOME "/var/lib/warren"
+#define CONFIG_SERVICE_HOME    "/var/lib/warren"
 #define CONFIG_SERVICE_RUNTIME "/run/warren"
 
 /* What went wrong, in a sentence that names option, value (never a secret's) and what is allowed. */

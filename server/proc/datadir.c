@@ -43,15 +43,19 @@ directory_check(int fd, const char *path, struct trouble *t)
 		return trouble(t, -errno, "WARREN_DATA_DIR: %.300s: %s", path, strerror(errno));
 	if (st.st_uid != geteuid())
 		return trouble(t, -EACCES,
-			       "WARREN_DATA_DIR: %.300s belongs to uid %u, but warrend runs as uid %u; chown it, or name another "
-			       "directory", path, st.st_uid, geteuid());
+			       "WARREN_DATA_DIR: %.300s belongs to uid %u, but warrend runs as uid %u; chown "
+			       "it, or name another "
+			       "directory",
+			       path, st.st_uid, geteuid());
 	if ((st.st_mode & 077) && fchmod(fd, 0700) < 0)
-		return trouble(t, -errno, "WARREN_DATA_DIR: %.300s is open to others and cannot be closed: %s", path,
+		return trouble(t, -errno,
+			       "WARREN_DATA_DIR: %.300s is open to others and cannot be closed: %s", path,
 			       strerror(errno));
 	if (faccessat(fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) < 0)
 		return trouble(t, -errno,
-			       "WARREN_DATA_DIR: %.300s cannot be written: %s; chmod u+rwx it, or name another directory", path,
-			       strerror(errno));
+			       "WARREN_DATA_DIR: %.300s cannot be written: %s; chmod u+rwx it, or name "
+			       "another directory",
+			       path, strerror(errno));
 	return 0;
 }
 
@@ -63,21 +67,26 @@ lock_take(int dir, const char *path, int *ret, struct trouble *t)
 	ssize_t n;
 
 	if (fd < 0)
-		return trouble(t, -errno, "WARREN_DATA_DIR: %.300s: the lock " LOCK_NAME " cannot be made: %s", path,
+		return trouble(t, -errno,
+			       "WARREN_DATA_DIR: %.300s: the lock " LOCK_NAME " cannot be made: %s", path,
 			       strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK)
-			return trouble(t, -errno, "WARREN_DATA_DIR: %.300s: it cannot be locked: %s", path, strerror(errno));
+			return trouble(t, -errno, "WARREN_DATA_DIR: %.300s: it cannot be locked: %s", path,
+				       strerror(errno));
 		n = pread(fd, text, sizeof(text) - 1, 0);
 		text[n > 0 ? n : 0] = '\0';
 		text[strcspn(text, "\n")] = '\0';
 		return trouble(t, -EBUSY,
-			       "WARREN_DATA_DIR: %.300s is in use by another warrend (pid %s); stop that one, or name another "
-			       "directory", path, *text ? text : "unknown");
+			       "WARREN_DATA_DIR: %.300s is in use by another warrend (pid %s); stop that "
+			       "one, or name another "
+			       "directory",
+			       path, *text ? text : "unknown");
 	}
 	snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, strlen(text), 0) < 0)
-		return trouble(t, -errno, "WARREN_DATA_DIR: %.300s: nothing can be written there: %s", path, strerror(errno));
+		return trouble(t, -errno, "WARREN_DATA_DIR: %.300s: nothing can be written there: %s", path,
+			       strerror(errno));
 	*ret = take_fd(&fd);
 	return 0;
 }
@@ -90,11 +99,15 @@ datadir_open(const char *path, int *ret, struct trouble *t)
 
 	r = directory_make(path);
 	if (r < 0)
-		return trouble(t, r, "WARREN_DATA_DIR: %.300s cannot be made: %s; make it as root for this user (install -d -o USER "
-				     "-m 0700 DIRECTORY), or name one that this user may write", path, error_words(r));
+		return trouble(t, r,
+			       "WARREN_DATA_DIR: %.300s cannot be made: %s; make it as root for this user "
+			       "(install -d -o USER "
+			       "-m 0700 DIRECTORY), or name one that this user may write",
+			       path, error_words(r));
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
-		return trouble(t, -errno, "WARREN_DATA_DIR: %.300s: %s; name a directory that this user may write", path,
+		return trouble(t, -errno,
+			       "WARREN_DATA_DIR: %.300s: %s; name a directory that this user may write", path,
 			       strerror(errno));
 	r = directory_check(dir, path, t);
 	return r < 0 ? r : lock_take(dir, path, ret, t);

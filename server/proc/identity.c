@@ -9,7 +9,7 @@
 #include "base/errors.h"
 
 #define IDENTITY_NAME "identity.key"
-#define IDENTITY_NEW "identity.key.new"
+#define IDENTITY_NEW  "identity.key.new"
 
 static int
 identity_read(int fd, const char *directory, struct private_key *ret, struct trouble *t)
@@ -22,9 +22,13 @@ identity_read(int fd, const char *directory, struct private_key *ret, struct tro
 	if (fstat(fd, &st) < 0)
 		return trouble(t, -errno, "%.300s/" IDENTITY_NAME ": %s", directory, strerror(errno));
 	if (!S_ISREG(st.st_mode) || (st.st_mode & 077) || st.st_uid != geteuid())
-		return trouble(t, -EACCES,
-			       "%.300s/" IDENTITY_NAME " (the gateway's private key) may be read by others; if it was not, chmod 0600 "
-			       "it; if it was, move it away: a new one is made, and every client needs its public key", directory);
+		return trouble(
+			t, -EACCES,
+			"%.300s/" IDENTITY_NAME
+			" (the gateway's private key) may be read by others; if it was not, chmod 0600 "
+			"it; if it was, move it away: a new one is made, and every client needs its public "
+			"key",
+			directory);
 	n = read(fd, text, sizeof(text) - 1);
 	if (n > 0 && text[n - 1] == '\n')
 		text[n - 1] = '\0';
@@ -33,16 +37,20 @@ identity_read(int fd, const char *directory, struct private_key *ret, struct tro
 	if (r == 0 && key_is_zero(ret->b))
 		r = -EINVAL;
 	if (r < 0)
-		return trouble(t, r, "%.300s/" IDENTITY_NAME " does not hold a private key (44 characters of base64); restore it from "
-				     "a backup, or move it away: a new one is made, and every client needs its public key",
-			       directory);
+		return trouble(
+			t, r,
+			"%.300s/" IDENTITY_NAME
+			" does not hold a private key (44 characters of base64); restore it from "
+			"a backup, or move it away: a new one is made, and every client needs its public key",
+			directory);
 	return 0;
 }
 
 static int
 write_synced(int dir, const struct private_key *key)
 {
-	_cleanup_(closep) int fd = openat(dir, IDENTITY_NEW, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	_cleanup_(closep) int fd =
+		openat(dir, IDENTITY_NEW, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	char text[KEY_BASE64_LEN + 1];
 	ssize_t n;
 
@@ -86,7 +94,9 @@ identity_load(const char *directory, struct private_key *ret, struct trouble *t)
 	if (fd >= 0)
 		return identity_read(fd, directory, ret, t);
 	if (errno != ENOENT)
-		return trouble(t, -errno, "%.300s/" IDENTITY_NAME " cannot be read: %s", directory, strerror(errno));
+		return trouble(t, -errno, "%.300s/" IDENTITY_NAME " cannot be read: %s", directory,
+			       strerror(errno));
 	r = identity_make(dir, ret);
-	return r < 0 ? trouble(t, r, "%.300s/" IDENTITY_NAME " cannot be made: %s", directory, error_words(r)) : 0;
+	return r < 0 ? trouble(t, r, "%.300s/" IDENTITY_NAME " cannot be made: %s", directory, error_words(r))
+		     : 0;
 }

@@ -32,28 +32,42 @@ namespaces_explain(int err, struct trouble *t)
 	const char *what = "a user namespace with a network of its own cannot be made";
 
 	if (sysctl_read("/proc/sys/user/max_user_namespaces") == 0)
-		return trouble(t, -ERR_NO_USERNS, "%s: their number is limited to 0 (%s); as root: "
-						  "sysctl -w user.max_user_namespaces=10000", what, strerror(err));
+		return trouble(t, -ERR_NO_USERNS,
+			       "%s: their number is limited to 0 (%s); as root: "
+			       "sysctl -w user.max_user_namespaces=10000",
+			       what, strerror(err));
 	if (sysctl_read("/proc/sys/user/max_net_namespaces") == 0)
-		return trouble(t, -ERR_NO_USERNS, "%s: network namespaces are limited to 0 (%s); as root: "
-						  "sysctl -w user.max_net_namespaces=10000", what, strerror(err));
+		return trouble(t, -ERR_NO_USERNS,
+			       "%s: network namespaces are limited to 0 (%s); as root: "
+			       "sysctl -w user.max_net_namespaces=10000",
+			       what, strerror(err));
 	if (sysctl_read("/proc/sys/kernel/unprivileged_userns_clone") == 0)
-		return trouble(t, -ERR_NO_USERNS, "%s: forbidden to ordinary users (%s); as root: "
-						  "sysctl -w kernel.unprivileged_userns_clone=1", what, strerror(err));
+		return trouble(t, -ERR_NO_USERNS,
+			       "%s: forbidden to ordinary users (%s); as root: "
+			       "sysctl -w kernel.unprivileged_userns_clone=1",
+			       what, strerror(err));
 	if (sysctl_read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
 		return trouble(t, -ERR_NO_USERNS,
-			       "%s: AppArmor restricts it (%s); as root: give warrend a profile with the rule `userns,`, "
-			       "or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0", what, strerror(err));
+			       "%s: AppArmor restricts it (%s); as root: give warrend a profile with the "
+			       "rule `userns,`, "
+			       "or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+			       what, strerror(err));
 	if (err == ENOSPC)
-		return trouble(t, -ERR_NO_USERNS, "%s: too many of them exist, or they nest too deep (%s); as root: raise "
-						  "sysctl user.max_user_namespaces and user.max_net_namespaces", what, strerror(err));
+		return trouble(t, -ERR_NO_USERNS,
+			       "%s: too many of them exist, or they nest too deep (%s); as root: raise "
+			       "sysctl user.max_user_namespaces and user.max_net_namespaces",
+			       what, strerror(err));
 	if (err == EPERM || err == EACCES)
 		return trouble(t, -ERR_NO_USERNS,
-			       "%s: the system forbids it (%s); inside a container allow it in the container's seccomp profile; "
-			       "else look for a security module's rule, and at sysctl kernel.unprivileged_userns_clone and "
-			       "user.max_user_namespaces", what, strerror(err));
+			       "%s: the system forbids it (%s); inside a container allow it in the "
+			       "container's seccomp profile; "
+			       "else look for a security module's rule, and at sysctl "
+			       "kernel.unprivileged_userns_clone and "
+			       "user.max_user_namespaces",
+			       what, strerror(err));
 	if (err == EINVAL || err == ENOSYS)
-		return trouble(t, -ERR_NO_USERNS, "%s: this kernel has none (%s); it needs CONFIG_USER_NS and CONFIG_NET_NS",
+		return trouble(t, -ERR_NO_USERNS,
+			       "%s: this kernel has none (%s); it needs CONFIG_USER_NS and CONFIG_NET_NS",
 			       what, strerror(err));
 	return trouble(t, -ERR_NO_USERNS, "%s: %s", what, strerror(err));
 }
@@ -141,8 +155,10 @@ holder_answer(int fd, struct namespaces *ret)
 	} control = {0};
 	int answer = 0, fds[2];
 	struct iovec iov = {&answer, sizeof(answer)};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.bytes,
+			     .msg_controllen = sizeof(control.bytes)};
 	struct cmsghdr *cmsg;
 	ssize_t n;
 
@@ -238,12 +254,18 @@ tun_check(const char *path, struct trouble *t)
 		return 0;
 	if (errno == EACCES || errno == EPERM)
 		return trouble(t, -ERR_NO_TUN,
-			       "%s cannot be opened: %s; as root: chmod 0666 %s (udev does so on most systems); in a container "
-			       "pass the device in, with the right to use it", path, strerror(errno), path);
+			       "%s cannot be opened: %s; as root: chmod 0666 %s (udev does so on most "
+			       "systems); in a container "
+			       "pass the device in, with the right to use it",
+			       path, strerror(errno), path);
 	if (errno == ENODEV || errno == ENXIO)
-		return trouble(t, -ERR_NO_TUN, "%s cannot be opened: the kernel has no TUN driver loaded (%s); as root: modprobe tun",
+		return trouble(t, -ERR_NO_TUN,
+			       "%s cannot be opened: the kernel has no TUN driver loaded (%s); as root: "
+			       "modprobe tun",
 			       path, strerror(errno));
 	return trouble(t, -ERR_NO_TUN,
-		       "%s is not there: %s; as root: modprobe tun, or mkdir -p /dev/net && mknod -m 0666 %s c 10 200; "
-		       "in a container: --device /dev/net/tun", path, strerror(errno), path);
+		       "%s is not there: %s; as root: modprobe tun, or mkdir -p /dev/net && mknod -m 0666 %s "
+		       "c 10 200; "
+		       "in a container: --device /dev/net/tun",
+		       path, strerror(errno), path);
 }

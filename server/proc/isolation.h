@@ -16,7 +16,10 @@ struct namespaces {
 	int user, net;
 };
 
-#define NAMESPACES_NONE {.user = -1, .net = -1}
+#define NAMESPACES_NONE                                                                                      \
+	{                                                                                                    \
+		.user = -1, .net = -1                                                                        \
+	}
 
 /*
  * Executes this program's own image as "holder" with an empty environment.  -ERR_NO_USERNS and
@@ -33,7 +36,7 @@ int namespaces_explain(int err, struct trouble *t);
 
 /* The name under which each is handed to a child, as SOCKET. */
 #define NAMESPACE_USER "ns:user"
-#define NAMESPACE_NET "ns:net"
+#define NAMESPACE_NET  "ns:net"
 
 /*
  * For a process that is about to execute another program: enters @ns and keeps the capabilities of

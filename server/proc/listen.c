@@ -15,7 +15,7 @@
 #include "server/proc/config.h"
 #include "server/proc/datadir.h"
 
-#define BACKLOG 128
+#define BACKLOG       128
 #define INHERITED_MAX 32
 
 static int
@@ -28,7 +28,8 @@ socket_of(int family, int type, const struct sockaddr *sa, socklen_t len, int *r
 		return -errno;
 	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
 		return -errno;
-	if (type == SOCK_STREAM && family != AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
+	if (type == SOCK_STREAM && family != AF_UNIX &&
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
 		return -errno;
 	if (bind(fd, sa, len) < 0)
 		return -errno;
@@ -48,11 +49,17 @@ listen_udp(sa_family_t family, uint16_t port, int *ret, struct trouble *t)
 
 	r = socket_of(family, SOCK_DGRAM, (struct sockaddr *)&sa, len, ret);
 	if (r == -EADDRINUSE)
-		return trouble(t, r, "WARREN_LISTEN_PORT: UDP port %u is in use by another program (a WireGuard interface?); stop "
-				     "that one (ss -ulpn names it), or choose another port", port);
+		return trouble(t, r,
+			       "WARREN_LISTEN_PORT: UDP port %u is in use by another program (a WireGuard "
+			       "interface?); stop "
+			       "that one (ss -ulpn names it), or choose another port",
+			       port);
 	if (r == -EACCES)
-		return trouble(t, r, "WARREN_LISTEN_PORT: UDP port %u is for privileged programs; choose one above 1023, or as root: "
-				     "sysctl -w net.ipv4.ip_unprivileged_port_start=%u", port, port);
+		return trouble(t, r,
+			       "WARREN_LISTEN_PORT: UDP port %u is for privileged programs; choose one above "
+			       "1023, or as root: "
+			       "sysctl -w net.ipv4.ip_unprivileged_port_start=%u",
+			       port, port);
 	return r < 0 ? trouble(t, r, "WARREN_LISTEN_PORT: UDP port %u: %s", port, error_words(r)) : 0;
 }
 
@@ -67,12 +74,20 @@ listen_http(const struct endpoint *endpoint, int *ret, struct trouble *t)
 	endpoint_text(text, endpoint);
 	r = socket_of(sa.ss_family, SOCK_STREAM, (struct sockaddr *)&sa, len, ret);
 	if (r == -EADDRINUSE)
-		return trouble(t, r, "WARREN_HTTP_LISTEN: %s is in use by another program; stop that one (ss -tlpn names it), or "
-				     "choose another port", text);
+		return trouble(t, r,
+			       "WARREN_HTTP_LISTEN: %s is in use by another program; stop that one (ss -tlpn "
+			       "names it), or "
+			       "choose another port",
+			       text);
 	if (r == -EADDRNOTAVAIL)
-		return trouble(t, r, "WARREN_HTTP_LISTEN: %s is no address of this host; choose one that `ip address` shows", text);
+		return trouble(t, r,
+			       "WARREN_HTTP_LISTEN: %s is no address of this host; choose one that `ip "
+			       "address` shows",
+			       text);
 	if (r == -EACCES)
-		return trouble(t, r, "WARREN_HTTP_LISTEN: %s is for privileged programs; choose a port above 1023", text);
+		return trouble(t, r,
+			       "WARREN_HTTP_LISTEN: %s is for privileged programs; choose a port above 1023",
+			       text);
 	return r < 0 ? trouble(t, r, "WARREN_HTTP_LISTEN: %s: %s", text, error_words(r)) : 0;
 }
 
@@ -118,17 +133,21 @@ listen_unix(const char *option, const char *path, int *ret, struct trouble *t)
 	int r;
 
 	if (strlen(path) >= sizeof(sun.sun_path))
-		return trouble(t, -ENAMETOOLONG, "%s: %.300s is longer than a socket's path may be (107 bytes)", option, path);
+		return trouble(t, -ENAMETOOLONG,
+			       "%s: %.300s is longer than a socket's path may be (107 bytes)", option, path);
 	memcpy(sun.sun_path, path, strlen(path) + 1);
 	r = parent_make(path);
 	if (r < 0)
-		return trouble(t, r, "%s: the directory of %.300s cannot be made: %s", option, path, error_words(r));
+		return trouble(t, r, "%s: the directory of %.300s cannot be made: %s", option, path,
+			       error_words(r));
 	r = stale_remove(path, &sun);
 	if (r == 1)
-		return trouble(t, -EADDRINUSE, "%s: another program answers on %.300s; stop that one, or name another path", option,
-			       path);
+		return trouble(t, -EADDRINUSE,
+			       "%s: another program answers on %.300s; stop that one, or name another path",
+			       option, path);
 	if (r < 0)
-		return trouble(t, r, "%s: what is at %.300s cannot be replaced: %s", option, path, error_words(r));
+		return trouble(t, r, "%s: what is at %.300s cannot be replaced: %s", option, path,
+			       error_words(r));
 	mask = umask(0117);
 	r = socket_of(AF_UNIX, SOCK_STREAM, (struct sockaddr *)&sun, sizeof(sun), ret);
 	umask(mask);
@@ -140,12 +159,14 @@ listen_routes(int *ret, struct trouble *t)
 {
 	const struct sockaddr_nl sa = {
 		.nl_family = AF_NETLINK,
-		.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
+		.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
+			     RTMGRP_IPV6_ROUTE,
 	};
 	_cleanup_(closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0)
-		return trouble(t, -errno, "the kernel's route changes cannot be watched: %s", strerror(errno));
+		return trouble(t, -errno, "the kernel's route changes cannot be watched: %s",
+			       strerror(errno));
 	*ret = take_fd(&fd);
 	return 0;
 }
@@ -212,7 +233,8 @@ name_agrees(const char *name, const char *use)
 {
 	if (strcmp(name, "wg") == 0 || strcmp(name, "udp") == 0)
 		return strncmp(use, "udp", 3) == 0;
-	if (strcmp(name, "udp4") == 0 || strcmp(name, "udp6") == 0 || strcmp(name, "http") == 0 || strcmp(name, "admin") == 0)
+	if (strcmp(name, "udp4") == 0 || strcmp(name, "udp6") == 0 || strcmp(name, "http") == 0 ||
+	    strcmp(name, "admin") == 0)
 		return strcmp(name, use) == 0;
 	return true;
 }
@@ -231,9 +253,10 @@ inherited_take(int fd, long i, const char *names, struct kept *ret, struct troub
 	if (!use || !name_agrees(name, use)) {
 		close(fd);
 		return trouble(t, -EINVAL,
-			       "LISTEN_FDS: descriptor %d (%s) is %s%s; allowed: UDP sockets (FileDescriptorName=wg), a listening TCP "
-			       "socket (http), a listening Unix socket (admin)", fd, name, use ? "fit for " : "no socket of use",
-			       use ? use : "");
+			       "LISTEN_FDS: descriptor %d (%s) is %s%s; allowed: UDP sockets "
+			       "(FileDescriptorName=wg), a listening TCP "
+			       "socket (http), a listening Unix socket (admin)",
+			       fd, name, use ? "fit for " : "no socket of use", use ? use : "");
 	}
 	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return trouble(t, -errno, "LISTEN_FDS: descriptor %d: %s", fd, strerror(errno));
@@ -249,7 +272,8 @@ listen_inherited(char *const env[], int first, struct kept *ret, struct trouble 
 	if (n <= 0 || env_number(env, "LISTEN_PID") != (long)getpid())
 		return 0;
 	if (n > INHERITED_MAX)
-		return trouble(t, -EINVAL, "LISTEN_FDS: %ld descriptors; allowed: at most %d", n, INHERITED_MAX);
+		return trouble(t, -EINVAL, "LISTEN_FDS: %ld descriptors; allowed: at most %d", n,
+			       INHERITED_MAX);
 	for (long i = 0; i < n; i++)
 		if (r == 0)
 			r = inherited_take(first + (int)i, i, env_get(env, "LISTEN_FDNAMES"), ret, t);

@@ -216,7 +216,8 @@ loop_timer_new(struct loop *loop, loop_timer_fn *fn, void *arg, struct loop_time
 
 	if (!timer)
 		return -ENOMEM;
-	*timer = (struct loop_timer){.loop = loop, .next = loop->timers, .deadline = NSEC_NEVER, .fn = fn, .arg = arg};
+	*timer = (struct loop_timer){
+		.loop = loop, .next = loop->timers, .deadline = NSEC_NEVER, .fn = fn, .arg = arg};
 	loop->timers = timer;
 	*ret = timer;
 	return 0;
@@ -249,7 +250,8 @@ timer_due(struct loop *loop)
 	struct loop_timer *due = NULL;
 
 	for (struct loop_timer *t = loop->timers; t; t = t->next)
-		if (t->deadline <= loop->now && t->set_in != loop->turn && (!due || t->deadline < due->deadline))
+		if (t->deadline <= loop->now && t->set_in != loop->turn &&
+		    (!due || t->deadline < due->deadline))
 			due = t;
 	return due;
 }

@@ -16,7 +16,7 @@ struct rule {
 };
 
 static const struct rule rules[MESSAGE_END] = {
-#define X(name, senders, kind, len_min, len_max, fds_min, fds_max) \
+#define X(name, senders, kind, len_min, len_max, fds_min, fds_max)                                           \
 	[MESSAGE_##name] = {#name, senders, kind, len_min, len_max, fds_min, fds_max},
 	MESSAGES(X)
 #undef X
@@ -140,7 +140,8 @@ channel_recv(int fd, unsigned senders, struct message *ret)
 	if (n == 0 && !ret->n_fds)
 		return -ERR_CLOSED;
 	if (n < MESSAGE_HEAD_LEN || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
-	    message_check(head, ret->body, (size_t)n - MESSAGE_HEAD_LEN, ret->n_fds, senders, &ret->type) < 0) {
+	    message_check(head, ret->body, (size_t)n - MESSAGE_HEAD_LEN, ret->n_fds, senders, &ret->type) <
+		    0) {
 		ret->len = n < MESSAGE_HEAD_LEN ? 0 : (size_t)n - MESSAGE_HEAD_LEN;
 		message_done(ret);
 		return -ERR_MESSAGE;

@@ -14,29 +14,29 @@
 
 #define MESSAGE_BODY_MAX (60U * 1024)
 #define MESSAGE_NAME_MAX 63 /* of a role, a socket, a channel, an interface */
-#define MESSAGE_FDS_MAX 16
+#define MESSAGE_FDS_MAX  16
 
 /* Who may send it: the bit is the sender's. */
-#define MESSAGE_FROM_CHILD 1U   /* child → warrend */
-#define MESSAGE_FROM_PARENT 2U  /* warrend → child */
+#define MESSAGE_FROM_CHILD   1U /* child → warrend */
+#define MESSAGE_FROM_PARENT  2U /* warrend → child */
 #define MESSAGE_FROM_CONTROL 4U /* control → net */
-#define MESSAGE_FROM_NET 8U     /* net → control */
+#define MESSAGE_FROM_NET     8U /* net → control */
 
 /* TEXT has no NUL and is UTF-8 by convention of its reader; NAME is TEXT of graphic ASCII. */
 enum message_kind { MESSAGE_TEXT, MESSAGE_NAME, MESSAGE_BYTES };
 
 /* type, sender, kind of body, shortest and longest body, fewest and most descriptors */
-#define MESSAGES(X)                                                                 \
-	X(HELLO, MESSAGE_FROM_CHILD, MESSAGE_NAME, 1, MESSAGE_NAME_MAX, 0, 0)       \
-	X(CONFIG, MESSAGE_FROM_PARENT, MESSAGE_TEXT, 0, MESSAGE_BODY_MAX, 0, 0)     \
-	X(SOCKET, MESSAGE_FROM_PARENT, MESSAGE_NAME, 1, MESSAGE_NAME_MAX, 1, 1)     \
-	X(IDENTITY, MESSAGE_FROM_PARENT, MESSAGE_BYTES, 32, 32, 0, 0)               \
-	X(CHANNEL, MESSAGE_FROM_PARENT, MESSAGE_NAME, 1, MESSAGE_NAME_MAX, 1, 1)    \
-	X(GO, MESSAGE_FROM_PARENT, MESSAGE_BYTES, 0, 0, 0, 0)                       \
-	X(READY, MESSAGE_FROM_CHILD, MESSAGE_BYTES, 0, 0, 0, 0)                     \
-	X(TUN, MESSAGE_FROM_CHILD, MESSAGE_NAME, 1, 15, 1, MESSAGE_FDS_MAX)         \
-	X(STOP, MESSAGE_FROM_PARENT, MESSAGE_BYTES, 0, 0, 0, 0)                     \
-	X(NET_PLAN, MESSAGE_FROM_CONTROL, MESSAGE_TEXT, 2, MESSAGE_BODY_MAX, 0, 0)  \
+#define MESSAGES(X)                                                                                          \
+	X(HELLO, MESSAGE_FROM_CHILD, MESSAGE_NAME, 1, MESSAGE_NAME_MAX, 0, 0)                                \
+	X(CONFIG, MESSAGE_FROM_PARENT, MESSAGE_TEXT, 0, MESSAGE_BODY_MAX, 0, 0)                              \
+	X(SOCKET, MESSAGE_FROM_PARENT, MESSAGE_NAME, 1, MESSAGE_NAME_MAX, 1, 1)                              \
+	X(IDENTITY, MESSAGE_FROM_PARENT, MESSAGE_BYTES, 32, 32, 0, 0)                                        \
+	X(CHANNEL, MESSAGE_FROM_PARENT, MESSAGE_NAME, 1, MESSAGE_NAME_MAX, 1, 1)                             \
+	X(GO, MESSAGE_FROM_PARENT, MESSAGE_BYTES, 0, 0, 0, 0)                                                \
+	X(READY, MESSAGE_FROM_CHILD, MESSAGE_BYTES, 0, 0, 0, 0)                                              \
+	X(TUN, MESSAGE_FROM_CHILD, MESSAGE_NAME, 1, 15, 1, MESSAGE_FDS_MAX)                                  \
+	X(STOP, MESSAGE_FROM_PARENT, MESSAGE_BYTES, 0, 0, 0, 0)                                              \
+	X(NET_PLAN, MESSAGE_FROM_CONTROL, MESSAGE_TEXT, 2, MESSAGE_BODY_MAX, 0, 0)                           \
 	X(NET_STATE, MESSAGE_FROM_NET, MESSAGE_TEXT, 2, MESSAGE_BODY_MAX, 0, 0)
 
 enum message_type {
@@ -44,7 +44,7 @@ enum message_type {
 #define X(name, ...) MESSAGE_##name,
 	MESSAGES(X)
 #undef X
-	MESSAGE_END
+		MESSAGE_END
 };
 
 /*

@@ -34,7 +34,8 @@ descriptors_arrange(const struct spawn *spawn, int *report)
 	*report = high;
 	if (dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
 		return -errno;
-	if (parent >= 0 ? dup2(parent, SPAWN_PARENT_FD) < 0 : close_range(SPAWN_PARENT_FD, SPAWN_PARENT_FD, 0) < 0)
+	if (parent >= 0 ? dup2(parent, SPAWN_PARENT_FD) < 0
+			: close_range(SPAWN_PARENT_FD, SPAWN_PARENT_FD, 0) < 0)
 		return -errno;
 	if (dup3(high, REPORT_FD, O_CLOEXEC) < 0)
 		return -errno;

@@ -24,11 +24,11 @@
 #include "server/proc/kept.h"
 #include "server/proc/spawn.h"
 
-#define CHILD_STATES(X) /* state, words, may become */                                        \
-	X(DOWN, "down", BIT(CHILD_UP) | BIT(CHILD_READY))                                      \
-	X(UP, "starting", BIT(CHILD_BEGUN) | BIT(CHILD_STOPPING) | BIT(CHILD_DOWN))            \
-	X(BEGUN, "beginning", BIT(CHILD_READY) | BIT(CHILD_STOPPING) | BIT(CHILD_DOWN))        \
-	X(READY, "ready", BIT(CHILD_STOPPING) | BIT(CHILD_DOWN))                               \
+#define CHILD_STATES(X) /* state, words, may become */                                                       \
+	X(DOWN, "down", BIT(CHILD_UP) | BIT(CHILD_READY))                                                    \
+	X(UP, "starting", BIT(CHILD_BEGUN) | BIT(CHILD_STOPPING) | BIT(CHILD_DOWN))                          \
+	X(BEGUN, "beginning", BIT(CHILD_READY) | BIT(CHILD_STOPPING) | BIT(CHILD_DOWN))                      \
+	X(READY, "ready", BIT(CHILD_STOPPING) | BIT(CHILD_DOWN))                                             \
 	X(STOPPING, "stopping", BIT(CHILD_DOWN))
 
 enum child_state {
@@ -96,7 +96,8 @@ child_has_begun(const struct instance *child)
 static void
 child_kill(struct instance *child, int r, const char *why)
 {
-	log_error("child=%s pid=%d is killed: %s: %s", child->role->name, (int)child->pid, why, error_words(r));
+	log_error("child=%s pid=%d is killed: %s: %s", child->role->name, (int)child->pid, why,
+		  error_words(r));
 	kill(child->pid, SIGKILL);
 	loop_io_free(child->io);
 	child->io = NULL;
@@ -407,8 +408,8 @@ child_start_now(struct instance *child, nsec_t now)
 	r = child_execute(child);
 	if (r < 0) {
 		child_retry(child, now);
-		log_error("child=%s cannot be executed: program=%s: %s; next try in %lld ms", role->name, role->path,
-			  error_words(r), (long long)(child->backoff / MILLISECONDS(1)));
+		log_error("child=%s cannot be executed: program=%s: %s; next try in %lld ms", role->name,
+			  role->path, error_words(r), (long long)(child->backoff / MILLISECONDS(1)));
 		return;
 	}
 	if (role->silent) {
@@ -429,7 +430,8 @@ on_timer(void *arg, nsec_t now)
 	if (child->state == CHILD_DOWN)
 		child_start_now(child, now);
 	else
-		child_kill(child, -ETIMEDOUT, child->state == CHILD_STOPPING ? "it does not end" : "it does not speak");
+		child_kill(child, -ETIMEDOUT,
+			   child->state == CHILD_STOPPING ? "it does not end" : "it does not speak");
 }
 
 /* -- the end of a child, and of all ------------------------------------------------------------- */
@@ -492,7 +494,8 @@ stop_on(struct supervisor *s, nsec_t now)
 	for (size_t i = 0; i < s->n_instances; i++) {
 		struct instance *child = &s->instances[i];
 
-		if (child->state != CHILD_DOWN && child->state != CHILD_STOPPING && child->role->stop_step == step)
+		if (child->state != CHILD_DOWN && child->state != CHILD_STOPPING &&
+		    child->role->stop_step == step)
 			child_end(child, 0, child->role->stop_limit, now);
 	}
 }
@@ -526,11 +529,13 @@ log_end(const struct instance *child, int status)
 	const char *name = child->role->name;
 
 	if (WIFSIGNALED(status))
-		log_error("child=%s pid=%d ended by signal %d (%s); next start in %lld ms", name, (int)child->pid,
-			  WTERMSIG(status), sigabbrev_np(WTERMSIG(status)), (long long)(child->backoff / MILLISECONDS(1)));
+		log_error("child=%s pid=%d ended by signal %d (%s); next start in %lld ms", name,
+			  (int)child->pid, WTERMSIG(status), sigabbrev_np(WTERMSIG(status)),
+			  (long long)(child->backoff / MILLISECONDS(1)));
 	else
-		log_error("child=%s pid=%d ended with status %d; next start in %lld ms", name, (int)child->pid,
-			  WEXITSTATUS(status), (long long)(child->backoff / MILLISECONDS(1)));
+		log_error("child=%s pid=%d ended with status %d; next start in %lld ms", name,
+			  (int)child->pid, WEXITSTATUS(status),
+			  (long long)(child->backoff / MILLISECONDS(1)));
 }
 
 static void

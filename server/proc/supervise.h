@@ -27,10 +27,10 @@
 #define LINKS_MAX 8
 
 #define BACKOFF_FIRST MILLISECONDS(100)
-#define BACKOFF_MOST SECONDS(5)
+#define BACKOFF_MOST  SECONDS(5)
 #define BACKOFF_RESET SECONDS(10) /* READY for so long: the next failure is a first one */
-#define HELLO_LIMIT SECONDS(20)
-#define HURRY_LIMIT SECONDS(2)
+#define HELLO_LIMIT   SECONDS(20)
+#define HURRY_LIMIT   SECONDS(2)
 
 /* One kind of child.  All pointers must outlive the supervisor. */
 struct role {
@@ -38,19 +38,20 @@ struct role {
 	const char *path;
 	const char *const *argv;
 	const char *const *env;
-	bool inside;          /* the inner namespaces */
-	uint64_t caps;        /* kept there */
-	bool silent;          /* speaks no messages: READY when executed, stopped by signal */
-	int stop_signal;      /* of a silent one */
-	int hurry_signal;     /* when the orderly stop is to be cut short; 0: SIGKILL */
-	int death_signal;     /* when warrend dies; 0: SIGKILL */
-	bool optional;        /* a first failure of it does not keep the whole from being called ready */
-	bool identity;        /* gets the gateway's private key */
-	bool sends_tun;       /* may hand TUN devices up */
-	const char *sockets;  /* names of kept descriptors it gets, blanks between; "tun:*" is all of that prefix */
-	const char *needs;    /* a kept descriptor without which it is not started; NULL */
-	unsigned stop_step;   /* those of step 0 are stopped first */
-	nsec_t stop_limit;    /* then it is killed */
+	bool inside;         /* the inner namespaces */
+	uint64_t caps;       /* kept there */
+	bool silent;         /* speaks no messages: READY when executed, stopped by signal */
+	int stop_signal;     /* of a silent one */
+	int hurry_signal;    /* when the orderly stop is to be cut short; 0: SIGKILL */
+	int death_signal;    /* when warrend dies; 0: SIGKILL */
+	bool optional;       /* a first failure of it does not keep the whole from being called ready */
+	bool identity;       /* gets the gateway's private key */
+	bool sends_tun;      /* may hand TUN devices up */
+	const char *sockets; /* names of kept descriptors it gets, blanks between; "tun:*" is all of that
+				prefix */
+	const char *needs;   /* a kept descriptor without which it is not started; NULL */
+	unsigned stop_step;  /* those of step 0 are stopped first */
+	nsec_t stop_limit;   /* then it is killed */
 };
 
 /* A connection between two roles, renewed when either end is. */
@@ -67,7 +68,8 @@ struct supervisor_events {
 	/* The CONFIG text of @role into @out of MESSAGE_BODY_MAX: its length or a negated errno. */
 	int (*config)(void *arg, const char *role, char *out, size_t len);
 	void (*all_ready)(void *arg, nsec_t now); /* once */
-	void (*stopped)(void *arg, nsec_t now);   /* after supervisor_stop(), when nobody is left, nor foster children */
+	void (*stopped)(void *arg,
+			nsec_t now); /* after supervisor_stop(), when nobody is left, nor foster children */
 };
 
 /* @loop and @ns are lent.  Becomes subreaper; the loop must give SIGCHLD to supervisor_reap(). */

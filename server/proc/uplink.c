@@ -39,7 +39,8 @@ struct uplink {
 static int
 routes_watch(void)
 {
-	const struct sockaddr_nl sa = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE};
+	const struct sockaddr_nl sa = {.nl_family = AF_NETLINK,
+				       .nl_groups = RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE};
 	_cleanup_(closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0)
@@ -67,7 +68,8 @@ default_route_await(int fd)
 
 		if (n < 0 && errno != EINTR && errno != ENOBUFS)
 			return -errno;
-		for (struct nlmsghdr *head = (struct nlmsghdr *)buffer; NLMSG_OK(head, left); head = NLMSG_NEXT(head, left))
+		for (struct nlmsghdr *head = (struct nlmsghdr *)buffer; NLMSG_OK(head, left);
+		     head = NLMSG_NEXT(head, left))
 			if (is_default_route(head))
 				return 0;
 	}
@@ -130,11 +132,22 @@ pasta_start(struct uplink *uplink)
 	static const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", NULL};
 	const char *path = pasta_path();
 	char pid[16];
-	/* no port is forwarded either way; the gateway's address is not this host's loopback; the witness's end means nothing */
-	const char *const argv[] = {"pasta", "-q", "-f", "--config-net", "--no-map-gw", "--no-netns-quit",
-				    "-t", "none", "-u", "none", "-T", "none", "-U", "none", pid, NULL};
-	const struct spawn spawn = {
-		.path = path, .argv = argv, .env = env, .parent_fd = -1, .death_signal = SIGKILL, .same_session = true};
+	/* no port is forwarded either way; the gateway's address is not this host's loopback; the witness's
+	 * end means nothing */
+	const char *const argv[] = {"pasta",       "-q",
+				    "-f",          "--config-net",
+				    "--no-map-gw", "--no-netns-quit",
+				    "-t",          "none",
+				    "-u",          "none",
+				    "-T",          "none",
+				    "-U",          "none",
+				    pid,           NULL};
+	const struct spawn spawn = {.path = path,
+				    .argv = argv,
+				    .env = env,
+				    .parent_fd = -1,
+				    .death_signal = SIGKILL,
+				    .same_session = true};
 
 	if (!path)
 		return -ENOENT;
@@ -151,7 +164,8 @@ pasta_ended(struct uplink *uplink, int status)
 		return;
 	}
 	log_error("pasta ended: %s %d; it needs a default route on this host and /dev/net/tun",
-		  WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+		  WIFSIGNALED(status) ? "signal" : "status",
+		  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	loop_stop(uplink->loop, -ECHILD);
 }
 

@@ -9,8 +9,8 @@
 
 #define POOL_LEN_MIN 8
 #define POOL_LEN_MAX 29
-#define HOST_MAX 253
-#define LABEL_MAX 63
+#define HOST_MAX     253
+#define LABEL_MAX    63
 
 /* Letters, digits and the characters of @more; at least one. */
 static bool
@@ -173,7 +173,8 @@ pool_parse(void *field, const char *text)
 {
 	struct cidr cidr, masked;
 
-	if (cidr_parse(&cidr, text) < 0 || cidr.ip.family != AF_INET || cidr.len < POOL_LEN_MIN || cidr.len > POOL_LEN_MAX)
+	if (cidr_parse(&cidr, text) < 0 || cidr.ip.family != AF_INET || cidr.len < POOL_LEN_MIN ||
+	    cidr.len > POOL_LEN_MAX)
 		return -EINVAL;
 	masked = cidr;
 	cidr_mask(&masked);
@@ -198,7 +199,8 @@ uplink_parse(void *field, const char *text)
 {
 	const size_t len = strlen(text);
 
-	if (len >= IFNAMSIZ || !made_of(text, len, "-_.@") || strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
+	if (len >= IFNAMSIZ || !made_of(text, len, "-_.@") || strcmp(text, ".") == 0 ||
+	    strcmp(text, "..") == 0)
 		return -EINVAL;
 	return text_copy(field, IFNAMSIZ, text);
 }
@@ -299,8 +301,10 @@ listen_print(const void *field, char *out, size_t len)
 	snprintf(out, len, "%s", text);
 }
 
-static const char *const levels[] = {
-	[LOG_LEVEL_SILENT] = "silent", [LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_INFO] = "info", [LOG_LEVEL_DEBUG] = "debug"};
+static const char *const levels[] = {[LOG_LEVEL_SILENT] = "silent",
+				     [LOG_LEVEL_ERROR] = "error",
+				     [LOG_LEVEL_INFO] = "info",
+				     [LOG_LEVEL_DEBUG] = "debug"};
 
 static int
 level_parse(void *field, const char *text)
@@ -319,24 +323,31 @@ level_print(const void *field, char *out, size_t len)
 	snprintf(out, len, "%s", levels[*(const enum log_level *)field]);
 }
 
-const struct value_kind value_PATH = {path_parse, text_print, false, "an absolute path of at most 1023 bytes"};
-const struct value_kind value_SOCKET_PATH = {
-	socket_path_parse, text_print, false, "an absolute path of at most 107 bytes"};
+const struct value_kind value_PATH = {path_parse, text_print, false,
+				      "an absolute path of at most 1023 bytes"};
+const struct value_kind value_SOCKET_PATH = {socket_path_parse, text_print, false,
+					     "an absolute path of at most 107 bytes"};
 const struct value_kind value_SECRET = {
-	secret_parse, text_print, true, "postgresql://USER:PASSWORD@HOST/DATABASE, at most 4095 bytes, no control characters"};
+	secret_parse, text_print, true,
+	"postgresql://USER:PASSWORD@HOST/DATABASE, at most 4095 bytes, no control characters"};
 const struct value_kind value_PORT = {port_parse, port_print, false, "a port, 1 to 65535"};
 const struct value_kind value_HOST_PORT = {
-	host_port_parse, text_print, false, "HOST:PORT, such as vpn.example.org:51820, 192.0.2.1:51820 or [2001:db8::1]:51820"};
+	host_port_parse, text_print, false,
+	"HOST:PORT, such as vpn.example.org:51820, 192.0.2.1:51820 or [2001:db8::1]:51820"};
 const struct value_kind value_POOL = {
-	pool_parse, cidr_print, false, "an IPv4 prefix of /8 to /29 whose host bits are zero, such as 10.82.0.0/16"};
+	pool_parse, cidr_print, false,
+	"an IPv4 prefix of /8 to /29 whose host bits are zero, such as 10.82.0.0/16"};
 const struct value_kind value_UPLINK = {
-	uplink_parse, text_print, false, "pasta, or an interface's name of at most 15 letters, digits and -_.@"};
+	uplink_parse, text_print, false,
+	"pasta, or an interface's name of at most 15 letters, digits and -_.@"};
 const struct value_kind value_CIDRS = {
-	cidrs_parse, cidrs_print, false, "at most 4 of ADDRESS/LENGTH, with commas between, such as 192.0.2.2/24,2001:db8::2/64"};
+	cidrs_parse, cidrs_print, false,
+	"at most 4 of ADDRESS/LENGTH, with commas between, such as 192.0.2.2/24,2001:db8::2/64"};
 const struct value_kind value_IPS = {
-	ips_parse, ips_print, false, "at most 4 addresses, with commas between, such as 192.0.2.1,2001:db8::1"};
-const struct value_kind value_LISTEN = {
-	listen_parse, listen_print, false, "ADDRESS:PORT, such as 127.0.0.1:51821 or [::1]:51821"};
-const struct value_kind value_ORIGIN = {
-	origin_parse, text_print, false, "https://HOST or https://HOST:PORT (or http://), nothing behind it"};
+	ips_parse, ips_print, false,
+	"at most 4 addresses, with commas between, such as 192.0.2.1,2001:db8::1"};
+const struct value_kind value_LISTEN = {listen_parse, listen_print, false,
+					"ADDRESS:PORT, such as 127.0.0.1:51821 or [::1]:51821"};
+const struct value_kind value_ORIGIN = {origin_parse, text_print, false,
+					"https://HOST or https://HOST:PORT (or http://), nothing behind it"};
 const struct value_kind value_LEVEL = {level_parse, level_print, false, "silent, error, info, debug"};

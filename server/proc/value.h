@@ -18,7 +18,7 @@ struct value_kind {
 	const char *allowed;
 };
 
-extern const struct value_kind value_PATH, value_SECRET, value_PORT, value_HOST_PORT, value_POOL, value_UPLINK,
-	value_CIDRS, value_IPS, value_LISTEN, value_ORIGIN, value_SOCKET_PATH, value_LEVEL;
+extern const struct value_kind value_PATH, value_SECRET, value_PORT, value_HOST_PORT, value_POOL,
+	value_UPLINK, value_CIDRS, value_IPS, value_LISTEN, value_ORIGIN, value_SOCKET_PATH, value_LEVEL;
 
 #endif
