@@ -8,8 +8,7 @@
 #include "base/bytes.h"
 #include "base/errors.h"
 
-#define IDENTITY_NAME "identity.key"
-#define IDENTITY_NEW  "identity.key.new"
+#define IDENTITY_NEW "identity.key.new"
 
 static int
 identity_read(int fd, const char *directory, struct private_key *ret, struct trouble *t)

@@ -7,6 +7,8 @@
 #include "base/key.h"
 #include "server/proc/trouble.h"
 
+#define IDENTITY_NAME "identity.key"
+
 /*
  * Reads it, or makes one when there is none; complete and on the disk before it has its name.  A
  * file that holds something else, or that others may read, is refused and left as it is.

@@ -96,6 +96,7 @@ child_has_begun(const struct instance *child)
 static void
 child_kill(struct instance *child, int r, const char *why)
 {
+	assert(child->pid > 0);
 	log_error("child=%s pid=%d is killed: %s: %s", child->role->name, (int)child->pid, why,
 		  error_words(r));
 	kill(child->pid, SIGKILL);
@@ -690,6 +691,15 @@ supervisor_pid(const struct supervisor *s, const char *role)
 	return 0;
 }
 
+bool
+supervisor_is_ready(const struct supervisor *s, const char *role)
+{
+	for (size_t i = 0; i < s->n_instances; i++)
+		if (strcmp(s->instances[i].role->name, role) == 0)
+			return s->instances[i].state == CHILD_READY;
+	return false;
+}
+
 void
 supervisor_free(struct supervisor *s)
 {
@@ -698,8 +708,8 @@ supervisor_free(struct supervisor *s)
 	for (size_t i = 0; i < s->n_instances; i++) {
 		struct instance *child = &s->instances[i];
 
-		if (child->pid) { /* an early way out: nobody outlives us */
-			kill(child->pid, SIGKILL);
+		if (child->pid) { /* an early way out: nobody outlives us, nor what they started */
+			kill(-child->pid, SIGKILL);
 			while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
 				;
 		}

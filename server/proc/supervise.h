@@ -99,5 +99,6 @@ void supervisor_reap(struct supervisor *s, nsec_t now);
 
 /* For tests and for the log: 0 if it is not running. */
 pid_t supervisor_pid(const struct supervisor *s, const char *role);
+bool supervisor_is_ready(const struct supervisor *s, const char *role);
 
 #endif
