@@ -1,0 +1,108 @@
+#include "server/sockets.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "server/proc/listen.h"
+
+#define INHERITED_FIRST 3 /* SD_LISTEN_FDS_START */
+
+static int
+keep(struct kept *kept, const char *name, int fd, struct trouble *t)
+{
+	const int r = kept_add(kept, name, fd);
+
+	return r < 0 ? trouble(t, r, "too many sockets") : 0;
+}
+
+/* Either family may be missing on this host, not both. */
+static int
+udp_open(uint16_t port, struct kept *ret, struct trouble *t)
+{
+	static const struct {
+		const char *name;
+		sa_family_t family;
+	} families[] = {{"udp4", AF_INET}, {"udp6", AF_INET6}};
+	int found = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		int fd, r;
+
+		r = listen_udp(families[i].family, port, &fd, t);
+		if (r == -EAFNOSUPPORT)
+			continue;
+		if (r == 0)
+			r = keep(ret, families[i].name, fd, t);
+		if (r < 0)
+			return r;
+		found++;
+	}
+	return found ? 0 : -EAFNOSUPPORT;
+}
+
+int
+sockets_open(const struct config *config, char *const env[], struct kept *ret, struct trouble *t)
+{
+	int fd, r;
+
+	r = listen_inherited(env, INHERITED_FIRST, ret, t);
+	if (r < 0)
+		return r;
+	if (!kept_has(ret, "udp4") && !kept_has(ret, "udp6")) {
+		r = udp_open(config->listen_port, ret, t);
+		if (r < 0)
+			return r;
+	}
+	if (!kept_has(ret, "http")) {
+		r = listen_http(&config->http_listen, &fd, t);
+		if (r < 0)
+			return r;
+		r = keep(ret, "http", fd, t);
+		if (r < 0)
+			return r;
+	}
+	r = listen_routes(&fd, t);
+	return r < 0 ? r : keep(ret, "routes", fd, t);
+}
+
+static int
+unix_open(const char *option, const char *name, const char *path, char kept_path[CONFIG_PATH_LEN],
+	  struct kept *ret, struct trouble *t)
+{
+	int fd, r;
+
+	r = listen_unix(option, path, &fd, t);
+	if (r < 0)
+		return r;
+	snprintf(kept_path, CONFIG_PATH_LEN, "%s", path);
+	return keep(ret, name, fd, t);
+}
+
+int
+sockets_open_unix(const struct config *config, const char *runtime_dir, struct kept *ret,
+		  struct socket_paths *paths, struct trouble *t)
+{
+	char uapi[CONFIG_PATH_LEN + 32];
+	int r;
+
+	if (!kept_has(ret, "admin")) {
+		r = unix_open("WARREN_ADMIN_SOCKET", "admin", config->admin_socket, paths->admin, ret, t);
+		if (r < 0)
+			return r;
+	}
+	snprintf(uapi, sizeof(uapi), "%s/wg/" DEVICE ".sock", runtime_dir);
+	return unix_open("XDG_RUNTIME_DIR", "uapi:" DEVICE, uapi, paths->uapi, ret, t);
+}
+
+void
+sockets_remove(struct socket_paths *paths)
+{
+	char *const all[] = {paths->admin, paths->uapi};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		if (*all[i])
+			unlink(all[i]);
+		all[i][0] = '\0';
+	}
+}

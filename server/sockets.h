@@ -1,0 +1,29 @@
+/*
+ * The sockets of a gateway, each under the name by which children get it: udp4, udp6, http, admin, uapi:wg0,
+ * routes.
+ */
+#ifndef SERVER_SOCKETS_H
+#define SERVER_SOCKETS_H
+
+#include "base/cleanup.h"
+#include "server/proc/config.h"
+#include "server/proc/kept.h"
+#include "server/proc/trouble.h"
+
+#define DEVICE "wg0" /* the first tenant's device */
+
+/* Where the Unix sockets are; empty: it was inherited, and is not ours to remove. */
+struct socket_paths {
+	char admin[CONFIG_PATH_LEN], uapi[CONFIG_PATH_LEN];
+};
+
+/* UDP, HTTP and routes: inherited where a service manager hands them over, else opened. */
+int sockets_open(const struct config *config, char *const env[], struct kept *ret,
+		 struct trouble *t) _must_check_;
+
+/* Those with a name in the file system, which sockets_remove() takes away again. */
+int sockets_open_unix(const struct config *config, const char *runtime_dir, struct kept *ret,
+		      struct socket_paths *paths, struct trouble *t) _must_check_;
+void sockets_remove(struct socket_paths *paths);
+
+#endif
