@@ -26,35 +26,47 @@ tun_open(const char *ifname)
 }
 
 static int
-sysctl_is(const char *path, int value)
+sysctl_open(const char *path, int flags)
 {
-	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char whole[128];
+	int fd;
+
+	if ((size_t)snprintf(whole, sizeof(whole), "/proc/sys/%s", path) >= sizeof(whole))
+		return -ENAMETOOLONG;
+	fd = open(whole, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int
+sysctl_get(const char *path, int *ret)
+{
+	_cleanup_(closep) int fd = sysctl_open(path, O_RDONLY);
 	char text[16];
 	ssize_t n;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	n = read(fd, text, sizeof(text) - 1);
 	if (n < 0)
 		return -errno;
 	text[n] = '\0';
-	return strtol(text, NULL, 10) == value;
+	*ret = (int)strtol(text, NULL, 10);
+	return 0;
 }
 
 int
 sysctl_set(const char *path, int value)
 {
 	_cleanup_(closep) int fd = -1;
-	char whole[128], text[16];
-	int r;
+	char text[16];
+	int r, is;
 
-	snprintf(whole, sizeof(whole), "/proc/sys/%s", path);
-	r = sysctl_is(whole, value);
-	if (r != 0)
-		return r < 0 ? r : 0;
-	fd = open(whole, O_WRONLY | O_CLOEXEC);
+	r = sysctl_get(path, &is);
+	if (r < 0 || is == value)
+		return r;
+	fd = sysctl_open(path, O_WRONLY);
+	if (fd < 0)
+		return fd;
 	snprintf(text, sizeof(text), "%d\n", value);
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		return -errno;
-	return 1;
+	return write(fd, text, strlen(text)) < 0 ? -errno : 1;
 }

@@ -15,9 +15,10 @@
 int tun_open(const char *ifname) _must_check_;
 
 /*
- * Sets the switch at @path below /proc/sys to @value if it is not so: reading is often allowed where
- * writing is not.  1: it was changed, 0: it was so.  Negated errno.
+ * The switch at @path below /proc/sys.  Setting one that is so already writes nothing: reading is often
+ * allowed where writing is not.  1: it was changed, 0: it was so.  Negated errno.
  */
+int sysctl_get(const char *path, int *ret) _must_check_;
 int sysctl_set(const char *path, int value) _must_check_;
 
 #endif

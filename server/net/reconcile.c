@@ -6,6 +6,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "server/net/devices.h"
+#include "server/net/switches.h"
 
 #define ROUNDS_MAX                                                                                           \
 	4 /* a change may undo another: an address takes its secondaries with it, an MTU all of IPv6 */
@@ -74,96 +75,6 @@ devices_open(struct reconcile *rc, const struct net_plan *plan)
 	}
 	if (opened && present_read(rc->nl, &rc->present) < 0)
 		net_problem_add(&rc->problems, NET_PROBLEM_LINK, "what is there cannot be read");
-}
-
-/* -- switches ----------------------------------------------------------------------------------- */
-
-static int
-switch_set(struct reconcile *rc, const char *path, int value)
-{
-	const int r = sysctl_set(path, value);
-
-	if (r < 0)
-		net_problem_add(&rc->problems, NET_PROBLEM_SYSCTL, "%s cannot be set to %d: %s", path, value,
-				error_words(r));
-	if (r > 0)
-		log_info("%s: %d", path, value);
-	return r;
-}
-
-static void
-link_switch(struct reconcile *rc, const char *family, const char *ifname, const char *name, int value)
-{
-	char path[96];
-
-	snprintf(path, sizeof(path), "net/%s/conf/%s/%s", family, ifname, name);
-	switch_set(rc, path, value);
-}
-
-static bool
-plan_has(const struct net_plan *plan, uint8_t family)
-{
-	for (size_t i = 0; i < plan->n_domains; i++)
-		if (net_addresses_have(&plan->domains[i].addresses, family))
-			return true;
-	return false;
-}
-
-/* No peer is told to send to another by itself: between them is the tunnel only. */
-static void
-switch_domain(struct reconcile *rc, const struct net_domain *domain)
-{
-	if (!present_link(&rc->present, domain->ifname))
-		return;
-	link_switch(rc, "ipv4", domain->ifname, "send_redirects", 0);
-	if (net_addresses_have(&domain->addresses, AF_INET6))
-		link_switch(rc, "ipv6", domain->ifname, "disable_ipv6", 0);
-}
-
-static bool
-uplink_names_inet6(const struct net_uplink *uplink)
-{
-	for (size_t i = 0; i < uplink->n_gateways; i++)
-		if (uplink->gateways[i].family == AF_INET6)
-			return true;
-	return net_addresses_have(&uplink->addresses, AF_INET6);
-}
-
-/*
- * Router advertisements on a moved-in uplink.  What the plan names, they do not add to; what it leaves to
- * the network they may bring, also once this is a router (2).  Pasta sets its link itself.
- */
-static void
-switch_uplink(struct reconcile *rc, const struct net_plan *plan)
-{
-	const struct net_link *link = present_uplink(&rc->present, plan);
-
-	if (!link || plan->uplink.kind != NET_UPLINK_INTERFACE || !plan_has(plan, AF_INET6))
-		return;
-	link_switch(rc, "ipv6", link->ifname, "accept_ra", uplink_names_inet6(&plan->uplink) ? 0 : 2);
-}
-
-/*
- * rp_filter stays as it is: the guard of the rules holds every source to its link, and counts it; with one
- * uplink neither of its modes takes anything else away.
- */
-static void
-switch_links(struct reconcile *rc, const struct net_plan *plan)
-{
-	switch_set(rc, "net/ipv4/conf/all/send_redirects", 0);
-	for (size_t i = 0; i < plan->n_domains; i++)
-		switch_domain(rc, &plan->domains[i]);
-	switch_uplink(rc, plan);
-}
-
-/* Never switched off again: what may be forwarded is the rules' business. */
-static void
-switch_forwarding(struct reconcile *rc, const struct net_plan *plan)
-{
-	if (plan_has(plan, AF_INET))
-		switch_set(rc, "net/ipv4/ip_forward", 1);
-	if (plan_has(plan, AF_INET6))
-		switch_set(rc, "net/ipv6/conf/all/forwarding", 1);
 }
 
 /* -- changes ------------------------------------------------------------------------------------ */
@@ -289,9 +200,9 @@ reconcile_run(struct reconcile *rc, const struct net_plan *plan, bool afresh)
 	}
 	if (rules_bring(rc, plan, afresh) >= 0) {
 		devices_open(rc, plan);
-		switch_links(rc, plan);
+		switches_links(plan, &rc->present, &rc->problems);
 		changes_make(rc, plan);
-		switch_forwarding(rc, plan);
+		switches_forwarding(plan, &rc->problems);
 	}
 	uplink_look(rc, plan);
 }

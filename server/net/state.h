@@ -47,8 +47,7 @@
 	X(ADDRESS, "address", true, "look at `ip addr` inside; it is tried again")                           \
 	X(ROUTE, "route", true, "check that the gateway can be reached over the uplink; it is tried again")  \
 	X(SYSCTL, "sysctl", true,                                                                            \
-	  "where /proc/sys is read-only (a container), start it with --sysctl net.ipv4.ip_forward=1 "        \
-	  "--sysctl net.ipv6.conf.all.forwarding=1")                                                         \
+	  "where /proc/sys is read-only (a container), set what is named from outside: --sysctl NAME=VALUE") \
 	X(RULES, "rules", true,                                                                              \
 	  "check that nftables is installed and that the kernel has nf_tables; it is tried again")
 

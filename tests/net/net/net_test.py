@@ -366,6 +366,8 @@ def what_root_set_on_the_uplink_stays_where_the_plan_names_nothing(lab):
     state = net.until(lambda s: not s["problems"], "there is a route")
     assert state["uplink"]["gateways"] == ["192.0.2.1"]
     assert inner.sysctl("ipv6/conf/up0/accept_ra") == 2
+    inner.run("sysctl", "-qw", "net.ipv6.conf.up0.accept_ra=0")
+    assert net.plan(plan)["applied"] and inner.sysctl("ipv6/conf/up0/accept_ra") == 0
     state = net.plan({"domains": [domain()], "uplink": {**plan["uplink"], "addresses": ["192.0.2.9/24"]}})
     assert state["uplink"]["addresses"][0] == "192.0.2.9/24" and "192.0.2.10" not in str(state), state
     assert state["uplink"]["gateways"] == ["192.0.2.1"] and state["applied"]
@@ -538,6 +540,26 @@ def a_plan_whose_rules_fail_changes_nothing_else(lab):
     inner.same(before)
     assert prohibited(device, packets.udp(PEER, OTHER, 1, 2))
     assert net.plan(PLAN)["applied"]
+
+
+@test
+def a_switch_that_may_not_be_set_is_named_and_one_that_is_right_is_no_trouble(lab):
+    inner = Inner(lab)
+    uplink(lab, inner)
+    subprocess.run(["mount", "--bind", "/proc/sys", "/proc/sys"], check=True)
+    lab.made.append(["umount", "/proc/sys"])
+    subprocess.run(["mount", "-o", "remount,bind,ro", "/proc/sys"], check=True)
+    net = Net(inner)
+    state = net.plan(PLAN)
+    assert not state["applied"] and set(codes(state)) == {"sysctl"}, state
+    words = [p["words"].split(" cannot")[0] for p in state["problems"]]
+    assert words == ["net.ipv6.conf.up0.accept_ra", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"], words
+    subprocess.run(["mount", "-o", "remount,bind,rw", "/proc/sys"], check=True)
+    for name in words:
+        inner.run("sysctl", "-qw", f"{name}={0 if 'accept_ra' in name else 1}")
+    subprocess.run(["mount", "-o", "remount,bind,ro", "/proc/sys"], check=True)
+    assert net.plan(PLAN)["applied"]
+    assert ask(Device(net.tuns["wg0"]), PEER, FAR) == PEER
 
 
 def pasta(lab, inner):
