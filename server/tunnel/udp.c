@@ -1,0 +1,282 @@
+#include "server/tunnel/udp.h"
+
+#include <errno.h>
+#include <linux/udp.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/bytes.h"
+
+#ifndef SOL_UDP
+#define SOL_UDP 17
+#endif
+
+#define UDP_BUFFER     (7 << 20)
+#define UDP_PORT_TRIES 32
+
+static int
+option(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+/* As large as we may: past rmem_max only with a privilege. */
+static void
+buffer_set(int fd, int force, int plain)
+{
+	if (option(fd, SOL_SOCKET, force, UDP_BUFFER) < 0 && option(fd, SOL_SOCKET, plain, UDP_BUFFER) < 0)
+		return;
+}
+
+/* Read back, since some kernels took it without doing it. */
+static bool
+gro_on(int fd)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return option(fd, SOL_UDP, UDP_GRO, 1) == 0 && getsockopt(fd, SOL_UDP, UDP_GRO, &on, &len) == 0 &&
+	       on == 1;
+}
+
+static bool
+gso_there(int fd)
+{
+	int size;
+	socklen_t len = sizeof(size);
+
+	return getsockopt(fd, SOL_UDP, UDP_SEGMENT, &size, &len) == 0;
+}
+
+/*
+ * IPv4 goes without DF and ignores what ICMP claims of the path (OMIT): a bad path fragments.  IPv6 has no
+ * such thing on the way, so there the kernel may fragment to what it learned (DONT).
+ */
+static int
+options_set(int fd, enum udp_family family, struct stats *stats)
+{
+	int r;
+
+	if (family == UDP4) {
+		r = option(fd, IPPROTO_IP, IP_PKTINFO, 1);
+		if (r == 0)
+			r = option(fd, IPPROTO_IP, IP_RECVTOS, 1);
+		if (r == 0)
+			r = option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT);
+	} else {
+		r = option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+		if (r == 0)
+			r = option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+		if (r == 0)
+			r = option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+	}
+	if (r < 0)
+		return r;
+	buffer_set(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+	buffer_set(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+	offload_set(stats, family == UDP4 ? OFFLOAD_UDP4_GRO : OFFLOAD_UDP6_GRO,
+		    gro_on(fd) ? OFFLOAD_ON : OFFLOAD_OFF);
+	offload_set(stats, family == UDP4 ? OFFLOAD_UDP4_GSO : OFFLOAD_UDP6_GSO,
+		    gso_there(fd) ? OFFLOAD_ON : OFFLOAD_OFF);
+	return 0;
+}
+
+static int
+local_endpoint(int fd, struct endpoint *ret)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return -errno;
+	return endpoint_from_sockaddr(ret, (struct sockaddr *)&sa);
+}
+
+static int
+family_open(enum udp_family family, uint16_t port, struct stats *stats)
+{
+	const struct endpoint any = {.ip.family = family == UDP4 ? AF_INET : AF_INET6, .port = port};
+	struct sockaddr_storage sa;
+	_cleanup_(closep) int fd = -1;
+	int r;
+
+	fd = socket(any.ip.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+	if (fd < 0)
+		return -errno;
+	if (family == UDP6) {
+		r = option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+		if (r < 0)
+			return r;
+	}
+	if (bind(fd, (struct sockaddr *)&sa, endpoint_to_sockaddr(&sa, &any)) < 0)
+		return -errno;
+	r = options_set(fd, family, stats);
+	return r < 0 ? r : take_fd(&fd);
+}
+
+/* A family without addresses is no failure; both missing is. */
+static bool
+family_missing(int r)
+{
+	return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL || r == -EPROTONOSUPPORT;
+}
+
+static int
+both_open(struct udp *ret, uint16_t port, struct stats *stats)
+{
+	struct udp udp = UDP_NONE;
+	struct endpoint local;
+	int r;
+
+	r = family_open(UDP4, port, stats);
+	if (r < 0 && !family_missing(r))
+		return r;
+	if (r >= 0)
+		udp.fd[UDP4] = r;
+	if (udp.fd[UDP4] >= 0 && port == 0) {
+		r = local_endpoint(udp.fd[UDP4], &local);
+		if (r == 0)
+			port = local.port;
+	}
+	r = family_open(UDP6, port, stats);
+	if (r >= 0) {
+		udp.fd[UDP6] = r;
+		if (port == 0 && local_endpoint(r, &local) == 0)
+			port = local.port;
+	} else if (!family_missing(r) || udp.fd[UDP4] < 0) {
+		udp_close(&udp);
+		return r;
+	}
+	udp.port = port;
+	*ret = udp;
+	return 0;
+}
+
+int
+udp_open(struct udp *ret, uint16_t port, uint32_t mark, struct stats *stats)
+{
+	int r = -EADDRINUSE;
+
+	/* a port that the kernel chose for one family may be taken in the other */
+	for (int i = 0; i < (port == 0 ? UDP_PORT_TRIES : 1) && r == -EADDRINUSE; i++)
+		r = both_open(ret, port, stats);
+	if (r < 0 || mark == 0)
+		return r;
+	r = udp_mark(ret, mark);
+	if (r < 0)
+		udp_close(ret);
+	return r;
+}
+
+int
+udp_adopt(struct udp *udp, enum udp_family family, int fd, struct stats *stats)
+{
+	struct endpoint local;
+	int r, type = 0;
+	socklen_t len = sizeof(type);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_DGRAM ||
+	    local_endpoint(fd, &local) < 0)
+		return -EINVAL;
+	r = options_set(fd, family, stats);
+	if (r < 0)
+		return r;
+	closep(&udp->fd[family]);
+	udp->fd[family] = fd;
+	udp->port = local.port;
+	return 0;
+}
+
+int
+udp_mark(const struct udp *udp, uint32_t mark)
+{
+	int r = 0;
+
+	for (int i = 0; i < UDP_FAMILIES && r == 0; i++)
+		if (udp->fd[i] >= 0)
+			r = option(udp->fd[i], SOL_SOCKET, SO_MARK, (int)mark);
+	return r;
+}
+
+void
+udp_close(struct udp *udp)
+{
+	for (int i = 0; i < UDP_FAMILIES; i++)
+		closep(&udp->fd[i]);
+	udp->port = 0;
+}
+
+static struct cmsghdr *
+control_add(struct msghdr *msg, int level, int type, const void *data, size_t len)
+{
+	struct cmsghdr *cmsg = (struct cmsghdr *)((char *)msg->msg_control + msg->msg_controllen);
+
+	cmsg->cmsg_level = level;
+	cmsg->cmsg_type = type;
+	cmsg->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(cmsg), data, len);
+	msg->msg_controllen += CMSG_SPACE(len);
+	return cmsg;
+}
+
+static void
+control_source(struct msghdr *msg, const struct wg_route *route)
+{
+	if (route->to.ip.family == AF_INET) {
+		struct in_pktinfo info = {.ipi_ifindex = (int)route->ifindex};
+
+		memcpy(&info.ipi_spec_dst, route->from.addr, 4);
+		control_add(msg, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	} else {
+		struct in6_pktinfo info = {.ipi6_ifindex = route->ifindex};
+
+		memcpy(&info.ipi6_addr, route->from.addr, 16);
+		control_add(msg, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+	}
+}
+
+void
+udp_message(struct msghdr *msg, struct sockaddr_storage *name, void *control, const struct wg_route *route,
+	    uint8_t tos, uint16_t segment)
+{
+	const int value = tos;
+
+	msg->msg_name = name;
+	msg->msg_namelen = endpoint_to_sockaddr(name, &route->to);
+	msg->msg_control = control;
+	msg->msg_controllen = 0;
+	if (route->from.family == route->to.ip.family)
+		control_source(msg, route);
+	if (tos && route->to.ip.family == AF_INET)
+		control_add(msg, IPPROTO_IP, IP_TOS, &value, sizeof(value));
+	else if (tos)
+		control_add(msg, IPPROTO_IPV6, IPV6_TCLASS, &value, sizeof(value));
+	if (segment)
+		control_add(msg, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment));
+	if (msg->msg_controllen == 0)
+		msg->msg_control = NULL;
+}
+
+int
+udp_send(const struct udp *udp, const struct wg_route *route, uint8_t tos, const void *data, size_t len)
+{
+	_Alignas(struct cmsghdr) uint8_t control[UDP_CONTROL_LEN] = {0};
+	struct iovec iov = {(void *)(uintptr_t)data, len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	const int fd = udp->fd[udp_family_of(&route->to)];
+	struct sockaddr_storage name;
+
+	if (fd < 0)
+		return -EAFNOSUPPORT;
+	udp_message(&msg, &name, control, route, tos, 0);
+	return sendmsg(fd, &msg, 0) < 0 ? -errno : 0;
+}
+
+bool
+udp_source_failed(const struct wg_route *route, int error)
+{
+	return route->from.family != 0 &&
+	       (error == -ENETUNREACH || error == -EHOSTUNREACH || error == -ENODEV || error == -ENXIO ||
+		error == -EADDRNOTAVAIL || error == -EINVAL);
+}
