@@ -4,7 +4,8 @@
 -- owner sees any without a policy.  Two roles have some:
 --   warren_runtime  sees and writes the rows of the tenant that the transaction named, no others;
 --   warren_gateway  sees the few columns of all tenants that the data plane needs.
--- Neither owns anything.  Foreign keys carry the tenant along, since their checks pass row security by.
+-- Neither owns anything.  The owner is a member of both, and a policy for a role is one for its members:
+-- so those without a tenant ask who it is.  Foreign keys carry the tenant along, since their checks pass row security by.
 
 -- The tenant that this transaction named, or null.  After a transaction that named one the setting
 -- reads as an empty text and not as null.
@@ -36,7 +37,7 @@ CREATE TABLE tenant (
 ALTER TABLE tenant ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenant FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_own ON tenant TO warren_runtime USING (id = tenant_now()) WITH CHECK (id = tenant_now());
-CREATE POLICY tenant_gateway ON tenant FOR SELECT TO warren_gateway USING (true);
+CREATE POLICY tenant_gateway ON tenant FOR SELECT TO warren_gateway USING (current_user = 'warren_gateway');
 
 CREATE TABLE tenant_user (
 	id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -53,7 +54,7 @@ ALTER TABLE tenant_user ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenant_user FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_own ON tenant_user TO warren_runtime
 	USING (tenant_id = tenant_now()) WITH CHECK (tenant_id = tenant_now());
-CREATE POLICY tenant_gateway ON tenant_user FOR SELECT TO warren_gateway USING (true);
+CREATE POLICY tenant_gateway ON tenant_user FOR SELECT TO warren_gateway USING (current_user = 'warren_gateway');
 
 GRANT USAGE ON SCHEMA warren TO warren_runtime, warren_gateway;
 GRANT SELECT ON server TO warren_runtime;

@@ -75,20 +75,21 @@ ALTER TABLE pool ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pool FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_own ON pool TO warren_runtime
 	USING (tenant_id = tenant_now()) WITH CHECK (tenant_id = tenant_now());
-CREATE POLICY tenant_gateway ON pool FOR SELECT TO warren_gateway USING (true);
+CREATE POLICY tenant_gateway ON pool FOR SELECT TO warren_gateway USING (current_user = 'warren_gateway');
 
 ALTER TABLE peer ENABLE ROW LEVEL SECURITY;
 ALTER TABLE peer FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_own ON peer TO warren_runtime
 	USING (tenant_id = tenant_now()) WITH CHECK (tenant_id = tenant_now());
-CREATE POLICY tenant_gateway ON peer FOR SELECT TO warren_gateway USING (true);
-CREATE POLICY tenant_observed ON peer FOR UPDATE TO warren_gateway USING (true) WITH CHECK (true);
+CREATE POLICY tenant_gateway ON peer FOR SELECT TO warren_gateway USING (current_user = 'warren_gateway');
+CREATE POLICY tenant_observed ON peer FOR UPDATE TO warren_gateway
+	USING (current_user = 'warren_gateway') WITH CHECK (current_user = 'warren_gateway');
 
 ALTER TABLE lease ENABLE ROW LEVEL SECURITY;
 ALTER TABLE lease FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_own ON lease TO warren_runtime
 	USING (tenant_id = tenant_now()) WITH CHECK (tenant_id = tenant_now());
-CREATE POLICY tenant_gateway ON lease FOR SELECT TO warren_gateway USING (true);
+CREATE POLICY tenant_gateway ON lease FOR SELECT TO warren_gateway USING (current_user = 'warren_gateway');
 
 ALTER TABLE free_address ENABLE ROW LEVEL SECURITY;
 ALTER TABLE free_address FORCE ROW LEVEL SECURITY;
