@@ -22,6 +22,13 @@ migration_hash(const struct migration *migration, uint8_t ret[MIGRATION_HASH_LEN
 	crypto_hash_sha256(ret, (const uint8_t *)migration->sql, strlen(migration->sql));
 }
 
+static int
+connection_lost(const char *words, char error[STORE_ERROR_LEN])
+{
+	snprintf(error, STORE_ERROR_LEN, "%s", words);
+	return -ERR_DATABASE;
+}
+
 /* A session that may become @be, made so by @grant if need be. */
 static int
 role_member(PGconn *conn, const char *name, enum query be, enum query grant, char error[STORE_ERROR_LEN])
@@ -33,6 +40,8 @@ role_member(PGconn *conn, const char *name, enum query be, enum query grant, cha
 	if (connection_setup(conn, grant, NULL, NULL, words) == 0 &&
 	    connection_setup(conn, be, NULL, NULL, words) == 0)
 		return connection_setup(conn, QUERY_MIGRATE_BE_OWNER, NULL, NULL, error);
+	if (PQstatus(conn) != CONNECTION_OK)
+		return connection_lost(words, error);
 	snprintf(error, STORE_ERROR_LEN,
 		 "the role of the database URL may not become %s (%.300s); run as a superuser: GRANT %s TO "
 		 "\"%.100s\"",
@@ -60,6 +69,8 @@ roles_make(PGconn *conn, char error[STORE_ERROR_LEN])
 				     NULL, NULL, words);
 		if (r == 0)
 			continue;
+		if (PQstatus(conn) != CONNECTION_OK)
+			return connection_lost(words, error);
 		/* Roles are the whole server's: another database's migration may have been faster. */
 		r = connection_setup(conn, QUERY_MIGRATE_ROLE_MISSING, NULL, &still, error);
 		if (r < 0)
@@ -81,20 +92,28 @@ roles_make(PGconn *conn, char error[STORE_ERROR_LEN])
 }
 
 static int
+newer_refuse(struct row *row, char error[STORE_ERROR_LEN])
+{
+	const int64_t number = row_int(row);
+
+	if (number <= store_version())
+		return row->r;
+	snprintf(error, STORE_ERROR_LEN,
+		 "the database has migration %lld (%.100s), but this program knows %d: start the newer "
+		 "Warren that made it",
+		 (long long)number, row_lent(row), store_version());
+	return -ERR_DATABASE_NEWER;
+}
+
+static int
 row_compare(struct row *row, char error[STORE_ERROR_LEN])
 {
 	const int64_t number = row_int(row);
-	const char *name = row_lent(row);
 	uint8_t theirs[MIGRATION_HASH_LEN], ours[MIGRATION_HASH_LEN];
-	const size_t len = row_bytes(row, theirs, sizeof(theirs));
+	size_t len;
 
-	if (number > store_version()) {
-		snprintf(error, STORE_ERROR_LEN,
-			 "the database has migration %lld (%.100s), but this program knows %d: start the "
-			 "newer Warren that made it",
-			 (long long)number, name, store_version());
-		return -ERR_DATABASE_NEWER;
-	}
+	(void)row_lent(row);
+	len = row_bytes(row, theirs, sizeof(theirs));
 	if (number != row->i + 1) {
 		snprintf(error, STORE_ERROR_LEN, "migration %d was never applied, but later ones were",
 			 row->i + 1);
@@ -123,14 +142,12 @@ applied(PGconn *conn, char error[STORE_ERROR_LEN])
 	if (r < 0)
 		return r;
 	n = PQntuples(rows);
-	/* From the end, so that a newer database is called newer before anything else is found in it. */
-	for (int i = n - 1; i >= 0; i--) {
-		struct row row = {.result = rows, .i = i};
-
-		r = row_compare(&row, error);
-		if (r < 0)
-			return r;
-	}
+	/* That it is newer comes first: such a program may have changed anything before. */
+	r = n ? newer_refuse(&(struct row){.result = rows, .i = n - 1}, error) : 0;
+	for (int i = 0; i < n && r == 0; i++)
+		r = row_compare(&(struct row){.result = rows, .i = i}, error);
+	if (r < 0)
+		return r;
 	return n;
 }
 
