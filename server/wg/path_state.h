@@ -1,0 +1,126 @@
+/*
+ * What a path knows: its peers by number, and per peer sessions, endpoint, access, stamps and what
+ * waits.  Inside of server/wg only.
+ */
+#ifndef SERVER_WG_PATH_STATE_H
+#define SERVER_WG_PATH_STATE_H
+
+#include <sys/queue.h>
+
+#include "server/wg/allowedips.h"
+#include "server/wg/constants.h"
+#include "server/wg/path.h"
+#include "server/wg/session.h"
+#include "server/wg/staged.h"
+
+#define PATH_RUN 64 /* messages that go through the AEAD in one call */
+
+/* Peers by number: pages of pointers, made when first needed. */
+#define PATH_PAGE  1024U
+#define PATH_PAGES (WG_PEERS_MAX / PATH_PAGE)
+
+/* The source address that was last found to be the peer's, and for which version of the table. */
+struct owned_source {
+	uint64_t version; /* 0: none */
+	int family;
+	uint8_t addr[16];
+};
+
+enum report_queue { REPORT_NOWHERE, REPORT_WAITING, REPORT_URGENT };
+
+struct path_peer {
+	struct wg_peer_id id;
+	struct sessions sessions;
+	const struct allowedips *allowed;
+	struct owned_source source;
+
+	struct wg_route route;
+	nsec_t learned;
+	enum wg_access access;
+	struct wg_end end;
+	bool last_minute; /* a handshake was wanted because the session received is about to end */
+
+	struct staged_queue staged;
+	bool empty; /* a keepalive waits, too */
+	bool ready; /* in the list of those to flush */
+	TAILQ_ENTRY(path_peer) ready_link;
+
+	struct wg_report report; /* what happened since the last one */
+	bool unanswered;         /* data came, and nothing was sent since */
+	nsec_t reported, wanted; /* when the last report, the last with HANDSHAKE_WANTED, went; 0: never */
+	nsec_t due;
+	enum report_queue queue;
+	TAILQ_ENTRY(path_peer) report_link;
+};
+
+TAILQ_HEAD(path_peers, path_peer);
+
+struct wg_path {
+	const struct aead *aead;
+	struct wg_index index;
+	unsigned worker;
+	struct path_peer **pages[PATH_PAGES];
+	struct staged staged;
+	struct path_peers ready;
+	struct path_peers urgent, waiting; /* reports, both in the order in which they are due */
+
+	/* of the run in hand */
+	struct aead_job jobs[PATH_RUN];
+	uint16_t which[PATH_RUN];
+	struct path_out outs[PATH_RUN];
+	uint8_t keepalive[WG_DATA_MIN];
+
+	_Alignas(64) struct wg_counters counters;
+};
+
+/* NULL: no such number. */
+static inline struct path_peer *
+path_peer_by_number(const struct wg_path *path, uint32_t number)
+{
+	struct path_peer **page = number < WG_PEERS_MAX ? path->pages[number / PATH_PAGE] : NULL;
+
+	return page ? page[number % PATH_PAGE] : NULL;
+}
+
+static inline struct path_peer *
+path_peer_by_id(const struct wg_path *path, struct wg_peer_id id)
+{
+	struct path_peer *peer = path_peer_by_number(path, id.number);
+
+	return peer && peer->id.serial == id.serial ? peer : NULL;
+}
+
+/* Whether the peer's access lets nothing pass, and why. */
+static inline enum wg_drop
+path_refuses(const struct path_peer *peer, struct wg_now now)
+{
+	if (peer->access == WG_CUT)
+		return WG_DROP_CUT;
+	return wg_ended(&peer->end, now) ? WG_DROP_ENDED : WG_DROP_NONE;
+}
+
+static inline bool
+path_session_ended(const struct session *session, struct wg_now now)
+{
+	return now.boot - session->birth >= WG_REJECT_AFTER_TIME;
+}
+
+/* The session to send @n messages with, or NULL; one that is too old or used up sends no more. */
+struct session *path_sendable(struct path_peer *peer, unsigned n, struct wg_now now);
+
+/* Staged packets, or a keepalive, may go now: path_flush() has a look. */
+void path_ready(struct wg_path *path, struct path_peer *peer);
+void path_unready(struct wg_path *path, struct path_peer *peer);
+
+/* All that waits for the peer is dropped for that reason. */
+void path_purge(struct wg_path *path, struct path_peer *peer, enum wg_drop why);
+
+/* Stamps.  @flags are noted for the next report, and the peer is queued for it. */
+void path_note(struct wg_path *path, struct path_peer *peer, unsigned flags, struct wg_now now);
+void path_note_sent(struct wg_path *path, struct path_peer *peer, bool data, uint64_t bytes,
+		    struct wg_now now);
+void path_note_received(struct wg_path *path, struct path_peer *peer, unsigned data, uint64_t bytes,
+			struct wg_now now);
+void path_note_nothing(struct wg_path *path, struct path_peer *peer);
+
+#endif
