@@ -9,26 +9,30 @@
 #define LABEL "  %-12s "
 #define MORE  "               "
 
+/* @words in lines that fit a terminal, each below the value of the label above. */
+static void
+words_print(FILE *out, const char *words)
+{
+	const size_t width = 80;
+
+	while (*words) {
+		size_t len = strlen(words);
+
+		if (len > width)
+			for (len = width; len && words[len] != ' '; len--)
+				;
+		if (!len) /* one long word */
+			len = strcspn(words, " ");
+		fprintf(out, MORE "%.*s\n", (int)len, words);
+		words += len + (words[len] == ' ');
+	}
+}
+
 static void
 endpoint_print(FILE *out, const struct banner *b)
 {
-	if (!*b->reach->endpoint) {
-		fprintf(out,
-			LABEL "none is known: this host has no default route\n" MORE
-			      "set WARREN_ENDPOINT=HOST:%u\n",
-			"endpoint", b->config->listen_port);
-		return;
-	}
-	fprintf(out, LABEL "%s\n", "endpoint", b->reach->endpoint);
-	if (b->reach->private_address)
-		fprintf(out,
-			MORE "a private address: only networks next to this host reach it.  If a router is "
-			     "in front,\n" MORE "forward UDP port %u to it and set WARREN_ENDPOINT=HOST:%u, "
-			     "as the internet sees you\n",
-			b->config->listen_port, b->config->listen_port);
-	else if (b->reach->guessed)
-		fprintf(out, MORE "this host's own address; WARREN_ENDPOINT=HOST:%u names another\n",
-			b->config->listen_port);
+	fprintf(out, LABEL "%s\n", "endpoint", *b->reach->address ? b->reach->address : "none is known");
+	words_print(out, b->reach->note);
 }
 
 static void
@@ -41,7 +45,7 @@ web_print(FILE *out, const struct banner *b)
 
 	endpoint_text(text, http);
 	ip_text(address, &http->ip);
-	snprintf(host, sizeof(host), "%s", *b->reach->endpoint ? b->reach->endpoint : "HOST");
+	snprintf(host, sizeof(host), "%s", *b->reach->address ? b->reach->address : "HOST");
 	colon = strrchr(host, ':');
 	if (colon)
 		host[colon - host] = '\0';

@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 #include "server/proc/config.h"
-#include "server/reach.h"
+#include "server/control/reach.h"
 
 struct banner {
 	const struct config *config;

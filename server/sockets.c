@@ -3,10 +3,14 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "server/proc/listen.h"
 
 #define INHERITED_FIRST 3 /* SD_LISTEN_FDS_START */
+#define BUSY_STEP       MILLISECONDS(50)
+#define BUSY_TRIES      20
 
 static int
 keep(struct kept *kept, const char *name, int fd, struct trouble *t)
@@ -14,6 +18,21 @@ keep(struct kept *kept, const char *name, int fd, struct trouble *t)
 	const int r = kept_add(kept, name, fd);
 
 	return r < 0 ? trouble(t, r, "too many sockets") : 0;
+}
+
+/*
+ * A warrend that was killed a moment ago leaves children that are still ending, with its sockets in their
+ * hands.  Who is there for longer is somebody else.
+ */
+static bool
+busy_wait(int r, unsigned *tries)
+{
+	const struct timespec step = {.tv_nsec = BUSY_STEP};
+
+	if (r != -EADDRINUSE || ++*tries > BUSY_TRIES)
+		return false;
+	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &step, NULL);
+	return true;
 }
 
 /* Either family may be missing on this host, not both. */
@@ -24,12 +43,15 @@ udp_open(uint16_t port, struct kept *ret, struct trouble *t)
 		const char *name;
 		sa_family_t family;
 	} families[] = {{"udp4", AF_INET}, {"udp6", AF_INET6}};
+	unsigned tries = 0;
 	int found = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		int fd, r;
 
-		r = listen_udp(families[i].family, port, &fd, t);
+		do
+			r = listen_udp(families[i].family, port, &fd, t);
+		while (busy_wait(r, &tries));
 		if (r == -EAFNOSUPPORT)
 			continue;
 		if (r == 0)
@@ -44,6 +66,7 @@ udp_open(uint16_t port, struct kept *ret, struct trouble *t)
 int
 sockets_open(const struct config *config, char *const env[], struct kept *ret, struct trouble *t)
 {
+	unsigned tries = 0;
 	int fd, r;
 
 	r = listen_inherited(env, INHERITED_FIRST, ret, t);
@@ -55,7 +78,9 @@ sockets_open(const struct config *config, char *const env[], struct kept *ret, s
 			return r;
 	}
 	if (!kept_has(ret, "http")) {
-		r = listen_http(&config->http_listen, &fd, t);
+		do
+			r = listen_http(&config->http_listen, &fd, t);
+		while (busy_wait(r, &tries));
 		if (r < 0)
 			return r;
 		r = keep(ret, "http", fd, t);

@@ -24,6 +24,7 @@
 #include "server/arguments.h"
 #include "server/banner.h"
 #include "server/children.h"
+#include "server/clash.h"
 #include "server/owner.h"
 #include "server/proc/child.h"
 #include "server/proc/datadir.h"
@@ -41,8 +42,7 @@ struct warrend {
 	char runtime_dir[CONFIG_PATH_LEN];
 	int lock;
 	struct private_key *identity; /* of secret_alloc() */
-	struct reach reach;
-	struct kept sockets; /* until the supervisor keeps them */
+	struct kept sockets;          /* until the supervisor keeps them */
 	struct socket_paths paths;
 	struct namespaces ns;
 	struct cluster *cluster;
@@ -66,12 +66,13 @@ identity_is_there(const char *data_dir)
 static int
 pool_check(struct warrend *w, struct trouble *t)
 {
-	reach_find(&w->reach, &w->config);
-	if (!*w->reach.pool_clash)
+	char words[CLASH_LEN];
+
+	if (!clash_find(&w->config.pool, words))
 		return 0;
 	if (!identity_is_there(w->config.data_dir))
-		return trouble(t, -EADDRINUSE, "%s", w->reach.pool_clash);
-	log_error("%s: peers cannot reach that network through the gateway", w->reach.pool_clash);
+		return trouble(t, -EADDRINUSE, "%s", words);
+	log_error("%s; until then peers and that network do not reach each other", words);
 	return 0;
 }
 
@@ -154,15 +155,17 @@ static void
 on_all_ready(void *arg, nsec_t now)
 {
 	struct warrend *w = arg;
+	struct reach reach;
 	const struct banner banner = {
 		.config = &w->config,
-		.reach = &w->reach,
+		.reach = &reach,
 		.runtime_dir = w->runtime_dir,
 		.inner = supervisor_pid(w->supervisor, "net"),
 		.managed = getenv("INVOCATION_ID") || getenv("NOTIFY_SOCKET"),
 		.uplink_up = supervisor_is_ready(w->supervisor, "uplink"),
 	};
 
+	reach_find(&w->config, &reach);
 	banner_print(stdout, &banner);
 	manager_tell("READY=1");
 }
