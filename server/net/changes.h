@@ -55,7 +55,7 @@ struct changes {
 /* TUN devices that warrend keeps for us. */
 struct net_devices {
 	size_t n;
-	char v[NET_DOMAINS_MAX][IFNAMSIZ];
+	char v[PRESENT_LINKS_MAX][IFNAMSIZ];
 };
 
 bool net_devices_have(const struct net_devices *devices, const char *ifname);

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "server/net/ruleset.h"
-#include "server/proc/message.h"
 
 static const struct {
 	const char *code, *remedy;
@@ -169,40 +168,34 @@ problems_state(const struct net_view *view)
 	return array;
 }
 
-/* @which: how much is left out, if the whole does not fit a message. */
-enum which { ALL, HAPPENED, NONE };
-
 static void
 refusal_append(json_t *array, const struct net_view *view, enum refusal refusal,
-	       const struct net_domain *domain, enum which which)
+	       const struct net_domain *domain)
 {
 	char name[REFUSAL_NAME_LEN];
 	const json_t *counter;
-	json_int_t packets;
 
 	refusal_name(name, refusal, domain ? domain->ifname : NULL);
 	counter = json_object_get(view->counters, name);
-	packets = json_integer_value(json_object_get(counter, "packets"));
-	if (packets == 0 && which != ALL)
-		return;
-	json_array_append_new(array, json_pack("{s:s,s:s,s:s,s:I,s:I}", "domain", domain ? domain->name : "",
-					       "rule", refusal_rule(refusal), "words", refusal_words(refusal),
-					       "packets", packets, "bytes",
-					       json_integer_value(json_object_get(counter, "bytes"))));
+	json_array_append_new(array,
+			      json_pack("{s:s,s:s,s:s,s:I,s:I}", "domain", domain ? domain->name : "", "rule",
+					refusal_rule(refusal), "words", refusal_words(refusal), "packets",
+					json_integer_value(json_object_get(counter, "packets")), "bytes",
+					json_integer_value(json_object_get(counter, "bytes"))));
 }
 
 static json_t *
-refusals_state(const struct net_view *view, enum which which)
+refusals_state(const struct net_view *view, bool counted)
 {
 	json_t *array = json_array();
 
-	if (!view->plan || which == NONE)
+	if (!view->plan || !counted)
 		return array;
 	for (size_t i = 0; i < view->plan->n_domains; i++)
 		for (int k = 0; k < REFUSAL_DOMAIN_COUNT; k++)
-			refusal_append(array, view, (enum refusal)k, &view->plan->domains[i], which);
+			refusal_append(array, view, (enum refusal)k, &view->plan->domains[i]);
 	for (int k = REFUSAL_DOMAIN_COUNT; k < REFUSAL_COUNT; k++)
-		refusal_append(array, view, (enum refusal)k, NULL, which);
+		refusal_append(array, view, (enum refusal)k, NULL);
 	return array;
 }
 
@@ -215,8 +208,8 @@ applied(const struct net_view *view)
 	return view->plan != NULL;
 }
 
-static char *
-state_text(const struct net_view *view, enum which which)
+int
+state_make(const struct net_view *view, bool counted, char **ret)
 {
 	const bool lent = view->plan && net_uplink_lends(view->plan->uplink.kind);
 	const char *sees = !view->plan ? "" : lent ? "host" : "peer";
@@ -226,24 +219,8 @@ state_text(const struct net_view *view, enum which which)
 	_cleanup_(json_decrefp) json_t *state = json_pack(
 		"{s:b,s:o,s:o,s:s,s:s,s:o,s:o}", "applied", applied(view), "domains", domains_state(view),
 		"uplink", uplink_state(view), "outside_sees", sees, "outside_sees_words", words, "refusals",
-		refusals_state(view, which), "problems", problems_state(view));
+		refusals_state(view, counted), "problems", problems_state(view));
 
-	return state ? json_dumps(state, JSON_COMPACT) : NULL;
-}
-
-int
-state_make(const struct net_view *view, bool counted, char **ret)
-{
-	_cleanup_(freep) char *text = NULL;
-
-	for (enum which which = counted ? ALL : NONE; which <= NONE; which++) {
-		free(text);
-		text = state_text(view, which);
-		if (!text)
-			return -ENOMEM;
-		if (strlen(text) <= MESSAGE_BODY_MAX)
-			break;
-	}
-	*ret = take_ptr(text);
-	return 0;
+	*ret = state ? json_dumps(state, JSON_COMPACT) : NULL;
+	return *ret ? 0 : -ENOMEM;
 }

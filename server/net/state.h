@@ -83,8 +83,8 @@ struct net_view {
 };
 
 /*
- * The body of NET_STATE.  @counted: with the refusals; as many as fit into a message, those that happened
- * first.  @ret is the caller's, to be freed.  -ENOMEM.
+ * The body of NET_STATE.  @counted: with the refusals.  The largest fits a message.  @ret is the caller's, to
+ * be freed.  -ENOMEM.
  */
 int state_make(const struct net_view *view, bool counted, char **ret) _must_check_;
 

@@ -494,6 +494,32 @@ def a_foreign_link_by_the_name_of_a_device_is_not_taken_for_it(lab):
 
 
 @test
+def the_largest_plan_holds(lab):
+    inner = Inner(lab)
+    uplink(lab, inner)
+    net = Net(inner)
+    names = ["wg0"] + [f"longestname{i:04}" for i in range(1, 16)]
+    domains = [domain(f"{i:063}", name, [f"10.{i}.{k}.1/24" for k in range(4)] + [f"fd01:{i}:{k}::1/64" for k in range(4)])
+               for i, name in enumerate(names)]
+    net.control.send(NET_PLAN, json.dumps({"domains": domains, "uplink": UPLINK}))
+    for _ in names[1:]:
+        net.take_tun(net.parent.recv())
+    state = net.until(lambda s: len(s["domains"]) == 16 and s["applied"], "all are there")
+    assert [len(d["addresses"]) for d in state["domains"]] == [8] * 16 and list(net.tuns) == names
+    inner.settled("up0")
+    net.silent()
+    before = inner.picture()
+    assert net.plan({"domains": domains, "uplink": UPLINK})["applied"]
+    inner.same(before)
+    assert answered(Device(net.tuns[names[15]]), packets.echo("10.15.3.9", "10.15.3.1"))
+    assert prohibited(Device(net.tuns["wg0"]), packets.udp("10.0.0.9", "10.15.3.9", 1, 2))
+    with broken_nft(lab):  # that does not read what it is given
+        state = net.plan({"domains": domains[1:], "uplink": UPLINK})
+    assert codes(state) == ["rules"], state["problems"]
+    assert net.plan({"domains": domains, "uplink": UPLINK})["applied"]
+
+
+@test
 def net_has_the_one_capability_and_cannot_be_looked_into(lab):
     net = Net(Inner(lab))
     status = open(f"/proc/{net.process.pid}/status").read()

@@ -87,7 +87,7 @@ what_is_no_plan_is_refused(void **state)
 	assert_refused("{", "not JSON");
 	assert_refused("[]", "an object is required");
 	assert_refused("{}", "domains: an array");
-	assert_refused("{\"domains\":[],\"uplink\":" PASTA "}", "domains: an array of 1 to 64");
+	assert_refused("{\"domains\":[],\"uplink\":" PASTA "}", "domains: an array of 1 to 16");
 	assert_refused("{\"domains\":[7],\"uplink\":" PASTA "}", "domains[0]: an object");
 	assert_refused("{\"domains\":[" DOMAIN "]}", "uplink: an object");
 	assert_refused("{\"domains\":[" DOMAIN "],\"uplink\":" PASTA ",\"uplink\":" PASTA "}", "not JSON");

@@ -247,6 +247,8 @@ the_largest_state_fits_a_message(void **state)
 		net_problem_add(&problems, NET_PROBLEM_UPLINK_MISSING, "%s", words);
 	told = state_of(&plan, counters, true);
 	assert_int_equal(json_array_size(json_object_get(told, "domains")), NET_DOMAINS_MAX);
+	assert_int_equal(json_array_size(json_object_get(told, "refusals")),
+			 NET_DOMAINS_MAX * REFUSAL_DOMAIN_COUNT + REFUSAL_COUNT - REFUSAL_DOMAIN_COUNT);
 	assert_int_equal(json_array_size(json_object_get(told, "problems")), NET_PROBLEMS_MAX);
 }
 
