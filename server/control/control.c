@@ -144,7 +144,19 @@ on_ended(void *arg, nsec_t now)
 	if (control->stopped)
 		return;
 	control->stopped = true;
-	control->setup.stopped(control->setup.arg);
+	control->setup.stopped(control->setup.arg, true);
+}
+
+static void
+on_flush(void *arg, nsec_t now)
+{
+	struct control *control = arg;
+
+	if (control->stopped)
+		return;
+	control->stopped = true;
+	log_error("stop=not all is written: the database takes too long");
+	control->setup.stopped(control->setup.arg, false);
 }
 
 static int
@@ -166,7 +178,7 @@ parts_new(struct control *control)
 	if (r == 0)
 		r = network_new(&control->network, loop, &network);
 	if (r == 0)
-		r = loop_timer_new(loop, on_ended, control, &control->flush);
+		r = loop_timer_new(loop, on_flush, control, &control->flush);
 	if (r < 0)
 		return r;
 	reconcile_tunnel(control->reconcile, control->tunnel);

@@ -31,8 +31,9 @@ struct control_setup {
 	const char *(*drop_words)(const char *name); /* what a reason for a drop means; never NULL */
 	/* The other end of a channel talks nonsense: only a new process with new channels helps. */
 	void (*broken)(void *arg, const char *what);
-	/* After control_stop(): all that had to be written is, or took too long. */
-	void (*stopped)(void *arg);
+	/* After control_stop().  Not @written: the database took too long, the feed's thread goes on; leave
+	 * by _exit(). */
+	void (*stopped)(void *arg, bool written);
 	void *arg;
 };
 
