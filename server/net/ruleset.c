@@ -236,6 +236,43 @@ domain_source(struct output *out, const struct net_domain *domain)
 }
 
 /*
+ * What is the host's own business beyond the uplink, and would take a peer for the host where one address is
+ * lent to all: link-local addresses, which no router forwards (RFC 3927, 7), among them the metadata service
+ * of most clouds with the machine's credentials; and where some keep that service instead.
+ */
+static const struct {
+	uint8_t family;
+	const char *cidr;
+} hosts_own[] = {
+	{AF_INET, "169.254.0.0/16"},     {AF_INET, "100.100.100.200/32"}, {AF_INET, "168.63.129.16/32"},
+	{AF_INET6, "fd00:ec2::254/128"}, {AF_INET6, "fd20:ce::254/128"},
+};
+
+static json_t *
+set_of_hosts_own(struct output *out, uint8_t family)
+{
+	json_t *set = json_array();
+	struct cidr cidr;
+
+	for (size_t i = 0; i < ARRAY_LEN(hosts_own); i++)
+		if (hosts_own[i].family == family && (cidr_parse(&cidr, hosts_own[i].cidr) < 0 ||
+						      json_array_append_new(set, prefix(&cidr)) < 0))
+			out->failed = true;
+	return json_pack("{s:o}", "set", set);
+}
+
+static void
+hosts_own_refused(struct output *out, const char *name, const struct net_domain *domain)
+{
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		if (net_addresses_have(&domain->addresses, families[i].family))
+			rule(out, name,
+			     field_is(families[i].protocol, "daddr",
+				      set_of_hosts_own(out, families[i].family)),
+			     count(REFUSAL_ELSEWHERE, domain->ifname), reject());
+}
+
+/*
  * Peer to peer is decided before what is established, so that a setting taken back ends what is under
  * way.
  */
@@ -253,6 +290,7 @@ domain_forward(struct output *out, const struct net_domain *domain, const char *
 		     count(REFUSAL_PEER_TO_PEER, domain->ifname), reject());
 	if (*uplink) {
 		rule(out, name, invalid(), count(REFUSAL_INVALID, domain->ifname), verdict("drop"));
+		hosts_own_refused(out, name, domain);
 		rule(out, name, meta_is("oifname", uplink), verdict("accept"));
 	}
 	rule(out, name, count(REFUSAL_ELSEWHERE, domain->ifname), reject());

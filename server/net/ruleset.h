@@ -3,7 +3,8 @@
  *
  *	guard     (prerouting, before conntrack) a domain's device brings sources of the domain's prefixes
  *	          only, never the gateway's own; the uplink never brings them
- *	forward   policy drop.  Peer to peer by the domain's setting; peer to uplink; uplink to peer what
+ *	forward   policy drop.  Peer to peer by the domain's setting; peer to uplink, but for what is the
+ *	          host's own there (link-local, a cloud's metadata service); uplink to peer what
  *	          answers, and new connections where peers are visible; nothing between domains
  *	input     policy drop.  Peers: echo to the gateway's address, answers.  Uplink: echo, neighbour
  *	          discovery, answers

@@ -290,6 +290,17 @@ def the_gateway_answers_ping_and_nothing_else(lab):
 
 
 @test
+def what_is_the_hosts_own_is_out_of_reach(lab):
+    inner, far, net, device = rig(lab)
+    far.ip("addr", "add", "169.254.169.254/32", "dev", "lo")
+    for target in ("169.254.169.254", "100.100.100.200", "168.63.129.16"):
+        assert prohibited(device, packets.udp(PEER, target, 5000, 80)), target
+    for target in ("fd00:ec2::254", "fd20:ce::254"):
+        assert prohibited(device, packets.udp(PEER6, target, 5000, 80)), target
+    assert inner.dropped("wg0_elsewhere") == 5
+
+
+@test
 def domains_are_apart(lab):
     inner, far, net, device = rig(lab)
     plan = {"domains": [domain(), domain("other", "wg1", ["10.83.0.1/16"], meet=True)], "uplink": UPLINK}
