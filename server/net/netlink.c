@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
-#include <time.h>
 
 #define DUMP_BUFFER (32 * 1024) /* the kernel fills no more than that at a time */
 
