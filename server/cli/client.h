@@ -15,7 +15,7 @@
 
 #define CLIENT_PATH            "/api/v1"
 #define CLIENT_CONNECT_SECONDS 5
-#define CLIENT_ANSWER_SECONDS  30
+#define CLIENT_ANSWER_SECONDS  15
 #define CLIENT_JSON_MAX        (4 << 20)  /* 500 peers with 32 routes each take 1 MiB */
 #define CLIENT_TEXT_MAX        (64 << 20) /* 65,536 peers of /wg at 1 KiB */
 #define CLIENT_SOCKET_ENV      "WARREN_ADMIN_SOCKET"

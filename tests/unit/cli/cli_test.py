@@ -1,0 +1,757 @@
+#!/usr/bin/env python3
+"""The command line as its user meets it: the built program against a stand-in gateway.  Prints TAP."""
+import base64
+import fcntl
+import json
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import traceback
+
+import standin
+from standin import raw, send
+
+WARREN, MANUAL = map(os.path.abspath, sys.argv[1:3])
+GATEWAY_KEY = base64.b64encode(bytes(range(32))).decode()
+PATIENCE = 60
+tests = []
+
+
+def test(function):
+    tests.append(function)
+    return function
+
+
+class Case:
+    """A folder, a stand-in gateway in it, and the program."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="warren-cli.")
+        self.gateway = standin.Gateway(os.path.join(self.dir, "admin.sock"))
+        self.env = {"PATH": os.environ["PATH"], "HOME": self.dir, "TZ": "UTC", "LC_ALL": "C",
+                    "WARREN_ADMIN_SOCKET": self.gateway.path, "TERM": "xterm",
+                    "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", ""), "UBSAN_OPTIONS": os.environ.get("UBSAN_OPTIONS", "")}
+        if os.geteuid() != 0:  # the leak checker cannot look into a program that is not dumpable
+            self.env["ASAN_OPTIONS"] += ":detect_leaks=0"
+
+    def close(self):
+        self.gateway.close()
+        shutil.rmtree(self.dir)
+        assert not self.gateway.wrong, self.gateway.wrong
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def warren(self, *argv, status=0, input=None, **env):
+        done = subprocess.run([WARREN, *argv], cwd=self.dir, env={**self.env, **env}, text=True, capture_output=True,
+                              timeout=PATIENCE, **({"input": input} if input is not None else {"stdin": subprocess.DEVNULL}))
+        assert done.returncode == status, f"{argv} -> {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def terminal(self, *argv, status=0, columns=200, input=b"", signal_when=None, **env):
+        """Runs it at a terminal; returns all it wrote.  @signal_when: Ctrl-C once that stands there."""
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.chdir(self.dir)
+            os.execve(WARREN, [WARREN, *argv], {**self.env, **env})
+        fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
+        os.write(fd, input)
+        out = b""
+        while True:
+            try:
+                more = os.read(fd, 65536)
+            except OSError:
+                more = b""
+            if not more:
+                break
+            out += more
+            if signal_when and signal_when in out:
+                os.write(fd, b"\x03")
+                signal_when = None
+        os.close(fd)
+        got = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert got == status, f"{argv} -> {got}\n{out.decode()}"
+        return out.decode()
+
+
+def when(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
+def seconds_until(text):
+    import calendar
+    return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")) - time.time()
+
+
+def peer(name="laptop", **more):
+    return {"id": 17, "name": name, "public_key": GATEWAY_KEY, "state": "active",
+            "addresses": ["10.82.0.2/32", "fd01:2:3:4::2/128"], "routes": [], "expires_at": None, "created_at": when(-86400),
+            "online": False, "endpoint": None, "last_handshake_at": None, "last_handshake_age": None, "rx_bytes": 0,
+            "tx_bytes": 0, **more}
+
+
+def config(**more):
+    return {"gateway_public_key": GATEWAY_KEY, "endpoint": "vpn.example.org:51820", "endpoint_note": None,
+            "dns": ["10.82.0.1"], "mtu": 1420, "allowed_ips": ["0.0.0.0/0", "::/0"], "persistent_keepalive": 25, **more}
+
+
+def added(name="laptop", conf=None, **more):
+    return {**peer(name, **more), "applied": True, "applied_note": None, "config": conf or config()}
+
+
+def changed(**more):
+    return {**peer(), "applied": True, "applied_note": None, **more}
+
+
+def problem(status=409, code="conflict", title="it exists already", detail="there is a peer laptop already", remedy=None,
+            field=None):
+    return status, {"type": "urn:warren:problem:" + code, "title": title, "status": status, "detail": detail, "code": code,
+                    "remedy": remedy, "field": field}
+
+
+def status(**more):
+    return {"version": "0.1.0", "started_at": when(-7200), "uptime": 7200, "data_dir": "/home/ann/.local/share/warren",
+            "endpoint": {"address": "192.168.1.5:51820", "origin": "route", "private": True,
+                         "note": "Only devices in your own network reach it; set WARREN_ENDPOINT."},
+            "listen_port": 51820, "public_key": GATEWAY_KEY,
+            "uplink": {"kind": "pasta", "ifname": "tap0", "up": True, "world_sees": "host", "words": "pasta carries flows"},
+            "processes": [{"name": "control", "state": "up", "words": None},
+                          {"name": "net", "state": "down", "words": "restarting"}],
+            "datagrams": {"received": 12, "waited": None, "silent": False, "causes": []},
+            "tunnel": {"aead": "evp", "offloads": {"tun_tso": "on", "udp4_gso": "down"}, "drops": []},
+            "namespace_pid": 42,
+            "peers": {"total": 1, "active": 1, "disabled": 0, "expired": 0, "online": 0, "without_end": 1},
+            "trouble": [], **more}
+
+
+def keys_of(text):
+    """Private and public key of a configuration, the latter by libsodium through wg if it is there."""
+    private = re.search(r"^PrivateKey = (\S+)$", text, re.M).group(1)
+    return base64.b64decode(private)
+
+
+@test
+def a_peer_is_added_and_its_configuration_printed(case):
+    case.gateway.says["POST /peers"] = lambda r: (201, added(conf=config(mtu=1380), public_key=r.body["public_key"]))
+    done = case.warren("peer", "add", "laptop", "--expires", "30d", "--routes", "192.168.7.0/24, FD00:7::/64")
+    body = case.gateway.requests[0].body
+    assert sorted(body) == ["expires_at", "name", "public_key", "routes"], body
+    assert body["routes"] == ["192.168.7.0/24", "fd00:7::/64"], body
+    assert abs(seconds_until(body["expires_at"]) - 30 * 86400) < 60, body
+    private = keys_of(done.stdout)
+    assert len(private) == 32 and private[0] & 7 == 0 and private[31] & 192 == 64
+    assert base64.b64encode(private).decode() not in json.dumps(body)
+    assert done.stdout == (f"[Interface]\nPrivateKey = {base64.b64encode(private).decode()}\n"
+                           "Address = 10.82.0.2/32, fd01:2:3:4::2/128\nDNS = 10.82.0.1\nMTU = 1380\n\n"
+                           f"[Peer]\nPublicKey = {GATEWAY_KEY}\nAllowedIPs = 0.0.0.0/0, ::/0\n"
+                           "Endpoint = vpn.example.org:51820\nPersistentKeepalive = 25\n"), done.stdout
+    assert "laptop added: 10.82.0.2, fd01:2:3:4::2, no end" in done.stderr, done.stderr
+
+
+@test
+def the_public_key_sent_belongs_to_the_private_key_printed(case):
+    if not shutil.which("wg"):
+        return "wg is not installed"
+    case.gateway.says["POST /peers"] = (201, added())
+    done = case.warren("peer", "add", "laptop")
+    private = base64.b64encode(keys_of(done.stdout)).decode()
+    public = subprocess.run(["wg", "pubkey"], input=private, text=True, capture_output=True, check=True).stdout.strip()
+    assert case.gateway.requests[0].body["public_key"] == public
+
+
+@test
+def wg_takes_the_configuration(case):
+    if not shutil.which("wg-quick"):
+        return "wg-quick is not installed"
+    case.gateway.says["POST /peers"] = (201, added())
+    case.warren("peer", "add", "laptop", "--out", "wgt.conf")
+    done = subprocess.run(["wg-quick", "strip", case.path("wgt.conf")], text=True, capture_output=True)
+    assert done.returncode == 0 and "Endpoint = vpn.example.org:51820" in done.stdout, done
+
+
+@test
+def a_file_is_new_and_private_and_never_overwritten(case):
+    case.gateway.says["POST /peers"] = (201, added())
+    done = case.warren("peer", "add", "laptop", "--out", "laptop.conf")
+    assert done.stdout == "" and "laptop.conf" in done.stderr
+    assert os.stat(case.path("laptop.conf")).st_mode & 0o7777 == 0o600
+    with open(case.path("laptop.conf")) as f:
+        first = f.read()
+    keys_of(first)
+    again = case.warren("peer", "add", "laptop", "--out", "laptop.conf", status=1)
+    assert "is there already" in again.stderr and "--force" in again.stderr
+    with open(case.path("laptop.conf")) as f:
+        assert f.read() == first
+    assert len(case.gateway.requests) == 1, "the gateway was asked before the file was there"
+    case.warren("peer", "add", "laptop", "--out", "laptop.conf", "--force")
+    with open(case.path("laptop.conf")) as f:
+        assert f.read() != first
+    assert os.stat(case.path("laptop.conf")).st_mode & 0o7777 == 0o600
+
+
+@test
+def a_link_is_not_followed(case):
+    os.symlink(case.path("victim"), case.path("laptop.conf"))
+    case.gateway.says["POST /peers"] = (201, added())
+    case.warren("peer", "add", "laptop", "--out", "laptop.conf", status=1)
+    os.symlink("/dev/null", case.path("null.conf"))
+    case.warren("peer", "add", "laptop", "--out", "null.conf", "--force", status=1)
+    assert not os.path.exists(case.path("victim")) and not case.gateway.requests
+
+
+@test
+def a_file_that_cannot_be_written_changes_nothing(case):
+    done = case.warren("peer", "add", "laptop", "--out", "no/such/folder.conf", status=1)
+    assert "No such file" in done.stderr and "nothing was changed" in done.stderr
+    assert not case.gateway.requests
+
+
+@test
+def a_refused_peer_leaves_no_file(case):
+    case.gateway.says["POST /peers"] = problem(remedy="choose another name", field="name")
+    done = case.warren("peer", "add", "laptop", "--out", "laptop.conf", status=1)
+    for words in ("it exists already", "there is a peer laptop already", "[conflict]", "at fault:   name",
+                  "what to do: choose another name"):
+        assert words in done.stderr, done.stderr
+    assert done.stdout == "" and os.listdir(case.dir) == ["admin.sock"], os.listdir(case.dir)
+
+
+@test
+def an_endpoint_that_is_private_or_missing_is_said(case):
+    note = "It is private; set WARREN_ENDPOINT to a public name."
+    case.gateway.says["POST /peers"] = (201, added(conf=config(endpoint="192.168.1.5:51820", endpoint_note=note)))
+    done = case.warren("peer", "add", "laptop")
+    assert note in done.stderr and "Endpoint = 192.168.1.5:51820" in done.stdout
+    case.gateway.says["POST /peers"] = (201, added(conf=config(endpoint=None, endpoint_note="None is known.")))
+    done = case.warren("peer", "add", "laptop")
+    assert "None is known." in done.stderr and "no Endpoint" in done.stderr and "Endpoint" not in done.stdout
+
+
+@test
+def a_gateway_without_a_key_gives_no_configuration_and_says_how_to_get_one(case):
+    case.gateway.says["POST /peers"] = (201, added(conf=config(gateway_public_key=None)))
+    done = case.warren("peer", "add", "laptop", "--out", "laptop.conf", status=1)
+    assert "warren peer rekey laptop" in done.stderr and done.stdout == ""
+    assert not os.path.exists(case.path("laptop.conf"))
+
+
+@test
+def a_gateway_cannot_smuggle_a_line_into_the_configuration(case):
+    for evil in (config(dns=["10.82.0.1\nPostUp = touch pwned"]), config(endpoint="a:1\nPostUp = x")):
+        case.gateway.says["POST /peers"] = (201, added(conf=evil))
+        done = case.warren("peer", "add", "laptop", status=1)
+        assert "PostUp" not in done.stdout + done.stderr and "makes no configuration" in done.stderr
+
+
+@test
+def json_is_the_answer_with_the_configuration_beside_it(case):
+    case.gateway.says["POST /peers"] = (201, added())
+    answer = json.loads(case.warren("peer", "add", "laptop", "-o", "json").stdout)
+    assert answer["name"] == "laptop" and answer["config"]["endpoint"] == "vpn.example.org:51820"
+    keys_of(answer["client_config"])
+    answer = json.loads(case.warren("peer", "add", "laptop", "-ojson", "--out", "f.conf").stdout)
+    assert answer["client_config_file"] == "f.conf" and "client_config" not in answer
+
+
+def modules_of(lines):
+    """The modules of a drawing without colours: light ones are drawn."""
+    upper, lower = {"█": 0, "▀": 0, "▄": 1, " ": 1}, {"█": 0, "▄": 0, "▀": 1, " ": 1}
+    rows = []
+    for line in lines:
+        rows += [[upper[c] for c in line], [lower[c] for c in line]]
+    return rows
+
+
+@test
+def a_qr_code_holds_the_configuration(case):
+    case.gateway.says["POST /peers"] = (201, added())
+    done = case.warren("peer", "add", "phone", "--qr", "--out", "phone.conf")
+    lines = done.stdout.rstrip("\n").split("\n")
+    width = len(lines[0])
+    assert all(len(line) == width for line in lines) and "\033" not in done.stdout
+    rows = modules_of(lines)
+    assert len(rows) in (width, width + 1) and not any(rows[0]) and not any(row[0] for row in rows)
+    if not shutil.which("zbarimg"):
+        return "zbarimg is not installed: the code was not read back"
+    pixels = [" ".join(str(255 * (1 - m)) for m in row for _ in range(4)) for row in rows for _ in range(4)]
+    with open(case.path("qr.pgm"), "w") as f:
+        f.write(f"P2\n{4 * width} {len(pixels)}\n255\n" + "\n".join(pixels) + "\n")
+    read = subprocess.run(["zbarimg", "-q", "--raw", case.path("qr.pgm")], text=True, capture_output=True, check=True).stdout
+    with open(case.path("phone.conf")) as f:
+        assert read.rstrip("\n") == f.read().rstrip("\n")
+
+
+@test
+def at_a_terminal_a_qr_code_is_black_on_white_and_a_narrow_one_is_told(case):
+    case.gateway.says["POST /peers"] = (201, added())
+    out = case.terminal("peer", "add", "phone", "--qr")
+    assert "\033[38;5;16;48;5;231m" in out and "wider" not in out
+    out = case.terminal("peer", "add", "phone", "--qr", columns=40)
+    assert "the terminal has 40" in out, out
+    assert "\033" not in case.terminal("peer", "add", "phone", "--qr", NO_COLOR="1")
+
+
+def wait_says(case, answers):
+    """Each round of waiting gets the next of @answers."""
+    case.gateway.says["POST /peers"] = (201, added())
+    rounds = iter(answers)
+
+    def say(request):
+        assert "wait=handshake" in request.query and 1 <= int(re.search(r"timeout=(\d+)", request.query).group(1)) <= 50
+        return next(rounds)
+    case.gateway.says["GET /peers/laptop"] = say
+
+
+@test
+def waiting_ends_with_the_first_handshake(case):
+    shaken = peer(last_handshake_at=when(0), last_handshake_age=0, online=True, endpoint="192.0.2.9:4711")
+    wait_says(case, [(200, peer()), problem(429, "busy", "busy", "16 wait already"), (200, shaken)])
+    done = case.warren("peer", "add", "laptop", "--wait")
+    assert "laptop is connected" in done.stderr and "192.0.2.9:4711" in done.stderr
+    keys_of(done.stdout)
+    assert len(case.gateway.requests) == 4
+
+
+@test
+def ctrl_c_ends_the_waiting_only(case):
+    case.gateway.says["POST /peers"] = (201, added())
+    case.gateway.says["GET /peers/laptop"] = hang
+    out = case.terminal("peer", "add", "laptop", "--out", "l.conf", "--wait", signal_when=b"waiting for the first")
+    assert "no longer waiting" in out, out
+    assert os.path.exists(case.path("l.conf"))
+
+
+@test
+def waiting_ends_when_the_peer_is_removed(case):
+    wait_says(case, [problem(404, "not_found", "there is no such thing", "no peer laptop")])
+    assert "[not_found]" in case.warren("peer", "add", "laptop", "--wait", status=1).stderr
+
+
+@raw
+def hang(request, connection):
+    while connection.recv(1):
+        pass
+
+
+@test
+def waiting_outlives_a_gateway_that_goes_away(case):
+    shaken = peer(last_handshake_at=when(0), last_handshake_age=0, online=True)
+    case.gateway.says["POST /peers"] = (201, added())
+    seen = []
+
+    @raw
+    def first_gone(request, connection):
+        seen.append(1)
+        if len(seen) > 1:
+            send(connection, 200, "application/json", json.dumps(shaken).encode())
+    case.gateway.says["GET /peers/laptop"] = first_gone
+    done = case.warren("peer", "add", "laptop", "--wait")
+    assert "trying again" in done.stderr and "is connected" in done.stderr, done.stderr
+
+
+@test
+def peers_are_listed_in_columns_page_by_page(case):
+    first = [peer("laptop", online=True, last_handshake_at=when(-200), last_handshake_age=200, endpoint="[2001:db8::1]:5"),
+             peer("phone", id=2, state="expired", expires_at=when(-3600))]
+    case.gateway.says["GET /peers"] = lambda r: (200, {"peers": [peer("zoe", expires_at=when(86400 * 30 + 60))], "next": None}
+                                                 if "after=phone" in r.query else {"peers": first, "next": "phone"})
+    out = case.warren("peer", "list").stdout
+    lines = out.splitlines()
+    assert lines[0].split() == ["ID", "NAME", "ADDRESS", "STATE", "HANDSHAKE", "ENDPOINT", "END"] and len(lines) == 4
+    column = lines[0].index("STATE")
+    assert [line[column:].split()[0] for line in lines[1:]] == ["online", "expired", "active"]
+    assert "3m 20s ago" in lines[1] and "no end" in lines[1] and "(1h ago)" in lines[2] and "(in 30d)" in lines[3]
+    assert "never" in lines[3] and "\033" not in out
+    whole = json.loads(case.warren("peer", "list", "-o", "json").stdout)
+    assert [p["name"] for p in whole["peers"]] == ["laptop", "phone", "zoe"] and whole["next"] is None
+
+
+@test
+def a_gateway_that_pages_in_a_circle_does_not_hold_us(case):
+    case.gateway.says["GET /peers"] = (200, {"peers": [peer("a")], "next": "a"})
+    assert len(case.warren("peer", "list").stdout.splitlines()) <= 4
+
+
+@test
+def colours_are_for_terminals_that_want_them(case):
+    case.gateway.says["GET /peers"] = (200, {"peers": [peer(state="expired")], "next": None})
+    assert "\033[31m" in case.terminal("peer", "list")
+    assert "\033" not in case.terminal("peer", "list", NO_COLOR="1")
+    assert "\033" not in case.terminal("peer", "list", TERM="dumb")
+
+
+@test
+def one_peer_is_shown_with_all_that_is_known(case):
+    case.gateway.says["GET /peers/17"] = (200, peer(routes=["192.168.7.0/24"], rx_bytes=1536))
+    out = case.warren("peer", "show", "17").stdout
+    for words in ("laptop", "10.82.0.2, fd01:2:3:4::2", "192.168.7.0/24", GATEWAY_KEY, "no end", "never", "1.50 KiB",
+                  "not heard from yet", "(1d ago)"):
+        assert words in out, out
+
+
+@test
+def changes_say_what_the_peer_is_now(case):
+    case.gateway.says["POST /peers/laptop/disable"] = (200, changed(state="disabled"))
+    case.gateway.says["POST /peers/laptop/enable"] = (200, changed(applied=False, applied_note="the tunnel is down"))
+    assert "peer laptop disabled: disabled, no end" in case.warren("peer", "disable", "laptop").stdout
+    done = case.warren("peer", "enable", "laptop")
+    assert "peer laptop enabled: active" in done.stdout and "the tunnel is down" in done.stderr
+
+
+@test
+def renew_takes_a_span_a_date_or_never(case):
+    case.gateway.says["POST /peers/laptop/renew"] = lambda r: (200, changed(expires_at=r.body["expires_at"]))
+    assert "(in 30d)" in case.warren("peer", "renew", "laptop", "--expires", "30d1m").stdout
+    assert "no end" in case.warren("peer", "renew", "laptop", "--expires=never").stdout
+    case.warren("peer", "renew", "laptop", "--expires", "2099-01-31")
+    assert [r.body["expires_at"] for r in case.gateway.requests[1:]] == [None, "2099-01-31T23:59:59Z"]
+    assert "--expires" in case.warren("peer", "renew", "laptop", status=2).stderr
+    for wrong in ("soon", "0d", "2001-01-01", "30", "2099-02-30"):
+        case.warren("peer", "renew", "laptop", "--expires", wrong, status=2)
+    assert len(case.gateway.requests) == 3
+
+
+@test
+def rekey_makes_a_new_configuration(case):
+    case.gateway.says["POST /peers/laptop/rekey"] = lambda r: (200, added(public_key=r.body["public_key"]))
+    one, two = (keys_of(case.warren("peer", "rekey", "laptop").stdout) for _ in range(2))
+    assert one != two
+
+
+@test
+def remove_asks_at_a_terminal_and_wants_yes_without_one(case):
+    case.gateway.says["DELETE /peers/laptop"] = (200, {"id": 17, "name": "laptop", "applied": True, "applied_note": None})
+    assert "--yes" in case.warren("peer", "remove", "laptop", status=2).stderr
+    assert "nothing was removed" in case.terminal("peer", "remove", "laptop", input=b"n\n", status=1)
+    assert not case.gateway.requests
+    assert "peer laptop removed" in case.terminal("peer", "remove", "laptop", input=b"y\n")
+    assert "peer laptop removed" in case.warren("peer", "remove", "laptop", "--yes").stdout
+    assert len(case.gateway.requests) == 2
+
+
+@test
+def status_says_how_the_gateway_stands(case):
+    case.gateway.says["GET /status"] = (200, status(trouble=[
+        {"code": "net_down", "words": "the net process is not running", "remedy": "see the log of warrend"}],
+        tunnel={"aead": "evp", "offloads": {"tun_tso": "on"}, "drops": [{"name": "mac1", "count": 7, "words": "not for us"}]}))
+    case.gateway.says["GET /peers"] = (200, {"peers": [peer(last_handshake_age=95, last_handshake_at=when(-95), online=True,
+                                                            rx_bytes=5 << 20, tx_bytes=100)], "next": None})
+    out = case.warren("status").stdout
+    for words in ("(2h ago)", "192.168.1.5:51820", "found by the default route", "private", "set WARREN_ENDPOINT", "pasta (tap0) is up",
+                  "the world sees this host's address", "pasta carries flows", "net down (restarting)", "12 received", "evp",
+                  "1 without an end", "1m 35s ago", "5.00 MiB", "100 B", "no end", "mac1", "not for us",
+                  "the net process is not running", "what to do: see the log of warrend"):
+        assert words in out, words + "\n" + out
+    assert json.loads(case.warren("status", "-o", "json").stdout)["listen_port"] == 51820
+
+
+@test
+def a_silent_gateway_names_the_causes(case):
+    case.gateway.says["GET /status"] = (200, status(peers=None, datagrams={
+        "received": 0, "waited": 75, "silent": True, "causes": ["UDP port 51820 is closed", "the endpoint is wrong"]}))
+    out = case.warren("status").stdout
+    assert "nothing at all has arrived in 1m 15s" in out and "1. UDP port 51820 is closed" in out and "2. the endpoint" in out
+    assert "not known while the database" in out
+
+
+@test
+def pools_and_audit_are_tables(case):
+    case.gateway.says["GET /pools"] = (200, {"pools": [
+        {"id": 1, "cidr": "10.82.0.0/16", "gateway": "10.82.0.1", "size": 65533, "used": 2, "resting": 0, "free": 65531},
+        {"id": 2, "cidr": "fd01::/64", "gateway": "fd01::1", "size": None, "used": 2, "resting": 0, "free": None}]})
+    lines = case.warren("pool", "list").stdout.splitlines()
+    assert "65531" in lines[1] and lines[2].split()[-1] == "plenty"
+    event = {"id": 3, "at": when(-60), "actor": "uid:1000", "action": "peer.add", "object": "peer:17 laptop",
+             "detail": {"source": "unix", "request": "r", "before": None, "after": {"name": "laptop"}}}
+    case.gateway.says["GET /audit"] = (200, {"events": [event], "next": None})
+    out = case.warren("audit", "list", "--limit", "7").stdout
+    assert "uid:1000" in out and "peer.add" in out and '{"name":"laptop"}' in out
+    assert case.gateway.requests[-1].query == "limit=7"
+    case.warren("audit", "list", "--limit", "0", status=2)
+    case.warren("audit", "list", "--limit", "-1", status=2)
+
+
+WG = ("warren_protocol=1\nwarren_public_key={k}\nlisten_port=51820\nwarren_drop_mac1=3\n"
+      "public_key={a}\nprotocol_version=1\nlast_handshake_time_sec={t}\nlast_handshake_time_nsec=5\nrx_bytes=1536\n"
+      "tx_bytes=92\npersistent_keepalive_interval=0\nallowed_ip=10.82.0.3/32\nwarren_state=cut\nwarren_end=0\n"
+      "public_key={b}\nendpoint=[2001:db8::1]:4711\nlast_handshake_time_sec={u}\nrx_bytes=0\ntx_bytes=0\n"
+      "persistent_keepalive_interval=25\nallowed_ip=10.82.0.2/32\nallowed_ip=fd01::2/128\nerrno=0\n\n")
+
+
+@test
+def wg_show_reads_as_wg_does(case):
+    key = bytes(range(32)).hex()
+    text = WG.format(k=key, a="aa" * 32, b="bb" * 32, t=int(time.time()) - 100000, u=int(time.time()) - 61)
+    case.gateway.says["GET /wg"] = (200, text)
+    out = case.warren("wg", "show").stdout
+    b, a = (base64.b64encode(bytes([x]) * 32).decode() for x in (0xbb, 0xaa))
+    assert out.startswith(f"interface: wg0\n  public key: {GATEWAY_KEY}\n  private key: (hidden)\n  listening port: 51820\n"
+                          f"\npeer: {b}\n  endpoint: [2001:db8::1]:4711\n  allowed ips: 10.82.0.2/32, fd01::2/128\n"
+                          "  latest handshake: 1 minute, "), out
+    assert f"\npeer: {a}\n" in out and "1 day, 3 hours, 46 minutes" in out and "1.50 KiB received, 92 B sent" in out
+    assert "every 25 seconds" in out and "state: cut" in out
+    shown = json.loads(case.warren("wg", "show", "-o", "json").stdout)
+    assert [p["public_key"] for p in shown["peers"]] == [b, a] and shown["listen_port"] == 51820
+    for broken in (text.replace("errno=0\n", ""), text.replace("errno=0", "errno=-5"), text.replace("aa", "zz", 1),
+                   text.replace("listen_port=", "listen_port=x"), "no equals sign\n"):
+        case.gateway.says["GET /wg"] = (200, broken)
+        assert "not understood" in case.warren("wg", "show", status=1).stderr, broken
+
+
+@test
+def nothing_from_the_gateway_steers_the_terminal(case):
+    evil = "\x1b]0;pwned\x07\u202egnp\r\n\x9b31m"
+    case.gateway.says["GET /status"] = (200, status(peers=None, data_dir=evil, trouble=[
+        {"code": "x", "words": evil, "remedy": evil}]))
+    case.gateway.says["GET /peers/laptop"] = problem(404, "not_found", evil, evil, evil, evil)
+    for done in (case.warren("status"), case.warren("status", "-ojson"), case.warren("peer", "show", "laptop", status=1)):
+        for bad in ("\x1b", "\x07", "\u202e", "\r", "\x9b"):
+            assert bad not in done.stdout + done.stderr, repr(done)
+
+
+@test
+def an_unreachable_gateway_is_status_3_and_a_remedy(case):
+    nowhere = case.warren("status", status=3, WARREN_ADMIN_SOCKET=case.path("nowhere.sock"))
+    assert "no gateway has made it" in nowhere.stderr and "warrend" in nowhere.stderr
+    dead = case.path("dead.sock")
+    import socket
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(dead)
+    assert "nobody listens" in case.warren("status", status=3, WARREN_ADMIN_SOCKET=dead).stderr
+    long = case.warren("status", status=2, WARREN_ADMIN_SOCKET="/" + "x" * 200)
+    assert "WARREN_ADMIN_SOCKET" in long.stderr
+
+
+@test
+def who_is_not_let_in_is_told_of_the_group(case):
+    if os.geteuid() != 0:
+        return "needs root to become someone else"
+    os.chmod(case.dir, 0o755)
+    os.chmod(case.gateway.path, 0o600)
+    done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", WARREN, "status"], text=True,
+                          env={**case.env, "ASAN_OPTIONS": case.env["ASAN_OPTIONS"] + ":detect_leaks=0"}, capture_output=True)
+    if done.returncode in (126, 127):
+        return "another user cannot reach the built program"
+    assert done.returncode == 3 and "usermod -aG warren" in done.stderr, done
+
+
+@test
+def the_socket_of_the_run_time_directory_is_found(case):
+    if os.path.exists("/run/warren"):
+        return "a gateway of this host is in the way"
+    os.mkdir(case.path("warren"))
+    gateway = standin.Gateway(case.path("warren/admin.sock"))
+    gateway.says["GET /pools"] = (200, {"pools": []})
+    case.warren("pool", "list", WARREN_ADMIN_SOCKET="", XDG_RUNTIME_DIR=case.dir)
+    assert len(gateway.requests) == 1
+    gateway.close()
+
+
+@test
+def a_gateway_that_closes_early_is_told_from_one_that_refuses(case):
+    @raw
+    def close(request, connection):
+        pass
+
+    @raw
+    def cut(request, connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"peers\"")
+    for way in (close, cut):
+        case.gateway.says["GET /peers"] = case.gateway.says["POST /peers"] = way
+        assert "closed before the answer" in case.warren("peer", "list", status=3).stderr
+        done = case.warren("peer", "add", "laptop", "--out", "l.conf", status=3)
+        assert "may have been made" in done.stderr and "warren peer rekey laptop" in done.stderr
+        assert not os.path.exists(case.path("l.conf"))
+
+
+@test
+def a_gateway_that_hangs_is_given_up_by_name(case):
+    case.gateway.says["GET /pools"] = hang
+    done = case.warren("pool", "list", status=3)
+    assert re.search(r"no answer within \d+ s", done.stderr), done.stderr
+
+
+@test
+def an_answer_of_ten_megabytes_is_refused(case):
+    @raw
+    def much(request, connection):
+        send(connection, 200, "application/json", b'{"pools": [' + b"0," * (5 << 20) + b"0]}")
+    case.gateway.says["GET /pools"] = much
+    assert "longer than 4 MiB" in case.warren("pool", "list", status=1).stderr
+
+
+@test
+def what_is_not_the_api_is_refused(case):
+    def sending(status, kind, body):
+        return raw(lambda request, connection: send(connection, status, kind, body))
+    for answer, words in ((sending(200, "text/html", b"<p>hello"), "text/html"),
+                          (sending(404, "text/html", b"<p>hello"), "HTTP status 404"),
+                          (sending(200, "application/json", b"[1]"), "not a JSON object"),
+                          (sending(200, "application/json", b'{"a":1,"a":2}'), "not a JSON object"),
+                          (sending(200, "application/json", b'{"pools": '), "not a JSON object"),
+                          (sending(302, "application/json", b"{}"), "HTTP status 302"),
+                          (raw(lambda r, c: c.sendall(b"SSH-2.0-x\r\n")), "not HTTP")):
+        case.gateway.says["GET /pools"] = answer
+        done = case.warren("pool", "list", status=1)
+        assert "is not Warren" in done.stderr and words in done.stderr, done.stderr
+
+
+@test
+def a_json_object_without_the_promised_members_crashes_nothing(case):
+    @raw
+    def empty(request, connection):
+        send(connection, 200, "application/json", b'{"peers":[{}, 1, null],"pools":[7],"events":{},"trouble":3}')
+    for path in ("GET /status", "GET /peers", "GET /pools", "GET /audit", "GET /peers/laptop", "POST /peers/laptop/enable"):
+        case.gateway.says[path] = empty
+    for argv in (["status"], ["peer", "list"], ["pool", "list"], ["audit", "list"], ["peer", "show", "laptop"],
+                 ["peer", "enable", "laptop"]):
+        case.warren(*argv)
+
+
+@test
+def a_full_disk_is_a_failure(case):
+    case.gateway.says["GET /peers"] = (200, {"peers": [peer()], "next": None})
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([WARREN, "peer", "list"], env=case.env, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "No space left" in done.stderr
+
+
+@test
+def help_is_there_at_every_level_and_mistakes_are_named(case):
+    assert "peer add NAME" in case.warren("--help").stdout
+    assert "add NAME" in case.warren("peer", "--help").stdout
+    for argv in (["peer", "add", "--help"], ["help", "peer", "add"], ["peer", "-h", "add"]):
+        assert "--expires WHEN" in case.warren(*argv).stdout
+    assert re.fullmatch(r"warren \d+\.\d+\.\d+\n", case.warren("--version").stdout)
+    for argv, words in ((["pear"], "did you mean peer"), (["peer", "ad", "x"], "did you mean add"), (["peer"], "wants a verb"),
+                        (["peer", "add", "x", "--expire", "1d"], "did you mean --expires"), ([], "no command"),
+                        (["peer", "add"], "wants NAME"), (["peer", "add", "a b"], "not a name"),
+                        (["peer", "add", "12"], "digits alone"), (["peer", "show", "../x"], "not a name"),
+                        (["peer", "list", "x"], "too much"), (["status", "--qr"], "takes no --qr"),
+                        (["status", "-o", "xml"], "table or json"), (["peer", "add", "x", "--force"], "--out"),
+                        (["peer", "add", "x", "--qr", "-ojson"], "--qr"), (["peer", "add", "x", "--routes", "10.0.0.1/8"], "10.0.0.0/8"),
+                        (["help", "pear"], "no such command"), (["completion", "tcsh"], "bash, zsh and fish")):
+        assert words in case.warren(*argv, status=2).stderr, argv
+    assert not case.gateway.requests
+
+
+@test
+def every_shell_reads_its_completions(case):
+    skipped = []
+    for shell in ("bash", "zsh", "fish"):
+        script = case.warren("completion", shell).stdout
+        assert "rekey" in script
+        if not shutil.which(shell):
+            skipped.append(shell)
+            continue
+        with open(case.path("script"), "w") as f:
+            f.write(script)
+        done = subprocess.run([shell, "-n", case.path("script")], text=True, capture_output=True)
+        assert done.returncode == 0 and not done.stderr, done
+    return f"not installed: {', '.join(skipped)}; the others are well" if skipped else None
+
+
+def bash_completes(case, *words):
+    with open(case.path("c"), "w") as f:
+        f.write(case.warren("completion", "bash").stdout)
+    os.makedirs(case.path("bin"), exist_ok=True)
+    if not os.path.exists(case.path("bin/warren")):
+        os.symlink(os.path.abspath(WARREN), case.path("bin/warren"))
+    line = " ".join(f"'{w}'" for w in words)
+    done = subprocess.run(["bash", "--norc", "-c", f". ./c; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _warren; "
+                           "printf '%s\\n' \"${COMPREPLY[@]}\""], cwd=case.dir, text=True, capture_output=True,
+                          env={**case.env, "PATH": case.path("bin") + ":" + case.env["PATH"]})
+    assert not done.stderr, done
+    return done.stdout.split()
+
+
+@test
+def bash_completes_commands_options_and_the_names_of_peers(case):
+    if not shutil.which("bash"):
+        return "bash is not installed"
+    case.gateway.says["GET /peers"] = (200, {"peers": [peer("laptop"), peer("lamp"), peer("phone")], "next": None})
+    assert bash_completes(case, "warren", "p") == ["peer", "pool"]
+    assert bash_completes(case, "warren", "peer", "re") == ["renew", "rekey", "remove"]
+    assert bash_completes(case, "warren", "peer", "add", "x", "--w") == ["--wait"]
+    assert bash_completes(case, "warren", "-o", "json", "peer", "show", "la") == ["laptop", "lamp"]
+    assert bash_completes(case, "warren", "peer", "show", "laptop", "-o", "") == ["table", "json"]
+
+
+@test
+def a_name_from_the_gateway_is_no_command_for_the_shell(case):
+    @raw
+    def evil(request, connection):
+        send(connection, 200, "application/json", json.dumps({"peers": [
+            {"name": f"$(touch {case.path('pwned')})"}, {"name": "ok"}, {"name": "`id`"}, {"name": "a b"}], "next": None}).encode())
+    case.gateway.says["GET /peers"] = evil
+    assert case.warren("completion", "peers").stdout == "ok\n"
+    assert bash_completes(case, "warren", "peer", "show", "") == ["ok"]
+    assert not os.path.exists(case.path("pwned"))
+
+
+@test
+def the_manual_renders_without_warnings(case):
+    if not shutil.which("man"):
+        return "man is not installed"
+    done = subprocess.run(["man", "--warnings=w", "-l", MANUAL], env={**case.env, "MANWIDTH": "80"}, text=True, capture_output=True)
+    assert done.returncode == 0 and not done.stderr, done
+    text = re.sub(".\b", "", done.stdout)
+    for words in ("EXIT STATUS", "WARREN_ADMIN_SOCKET", "warren peer rekey PEER", "--expires WHEN"):
+        assert words in text, words
+    if shutil.which("mandoc"):
+        lint = subprocess.run(["mandoc", "-T", "lint", MANUAL], text=True, capture_output=True).stdout
+        assert "WARNING" not in lint and "ERROR" not in lint, lint
+
+
+@test
+def the_program_leaves_no_core_and_lets_nobody_look_in(case):
+    case.gateway.says["GET /pools"] = hang
+    argv = [WARREN, "pool", "list"]
+    if os.geteuid() == 0:  # what is root's below /proc says nothing of root's own processes
+        if subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", WARREN, "--version"], capture_output=True).returncode:
+            return "another user cannot reach the built program"
+        argv = ["setpriv", "--reuid=65534", "--clear-groups", *argv]
+        os.chmod(case.dir, 0o755)
+        os.chmod(case.gateway.path, 0o666)
+    child = subprocess.Popen(argv, env=case.env, stderr=subprocess.DEVNULL)
+    try:
+        case.gateway.wait_for(lambda: case.gateway.requests)
+        assert os.stat(f"/proc/{child.pid}/mem").st_uid == 0, "its memory is open to its user"
+        with open(f"/proc/{child.pid}/limits") as f:
+            assert re.search(r"Max core file size\s+0\s+0", f.read())
+        with open(f"/proc/{child.pid}/status") as f:
+            assert "NoNewPrivs:\t1" in f.read()
+    finally:
+        child.kill()
+        child.wait()
+
+
+def main():
+    failed = 0
+    print(f"1..{len(tests)}")
+    for i, function in enumerate(tests, 1):
+        case, skipped, error = Case(), None, None
+        try:
+            skipped = function(case)
+        except Exception:
+            error = traceback.format_exc()
+        try:
+            case.close()
+        except Exception:
+            error = error or traceback.format_exc()
+        failed += error is not None
+        print(("not ok" if error else "ok") + f" {i} - {function.__name__}" + (f" # SKIP {skipped}" if skipped and not error else ""),
+              flush=True)
+        for line in (error or "").splitlines():
+            print("# " + line)
+    sys.exit(1 if failed else 0)
+
+
+main()
