@@ -166,7 +166,7 @@ socket_remove(const struct cluster *cluster)
 static int
 stop_leftover(const struct cluster *cluster, char error[CLUSTER_ERROR_LEN])
 {
-	const int r = leftover_stop(cluster->dir);
+	const int r = leftover_stop(cluster->dir, LEFTOVER_PATIENCE_MS);
 
 	if (r < 0)
 		return refuse(error, r,

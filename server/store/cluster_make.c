@@ -262,7 +262,7 @@ cluster_make(const struct postgres_bin *bin, const char *dir, const char *passwo
 	int r;
 
 	snprintf(fresh, sizeof(fresh), "%s.new", dir);
-	r = leftover_stop(fresh);
+	r = leftover_stop(fresh, LEFTOVER_PATIENCE_MS);
 	if (r == 0)
 		r = remove_tree(fresh);
 	if (r < 0) {

@@ -18,10 +18,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#define PIDS_MAX        256
-#define STOP_ORDERLY_MS 10000
-#define STOP_AT_ONCE_MS 5000
-#define STOP_FORCED_MS  5000
+#define PIDS_MAX 256
+#define FORCE_MS 5000 /* a killed process is gone as soon as the kernel gets to it */
 
 struct pids {
 	size_t n;
@@ -149,12 +147,12 @@ lock_remove(const char *cluster)
 }
 
 int
-leftover_stop(const char *cluster)
+leftover_stop(const char *cluster, long patience_ms)
 {
-	static const struct {
+	const struct {
 		int signal;
 		long limit;
-	} ways[] = {{SIGINT, STOP_ORDERLY_MS}, {SIGQUIT, STOP_AT_ONCE_MS}, {SIGKILL, STOP_FORCED_MS}};
+	} ways[] = {{SIGINT, patience_ms}, {SIGQUIT, patience_ms / 2}, {SIGKILL, FORCE_MS}};
 	struct pids pids = {0};
 	struct stat at;
 	int r;

@@ -11,6 +11,7 @@
  * orderly, then at once, then by force.  0 when there is none any more, and its lock file is gone; -EBUSY: it
  * does not go away; errno.
  */
-int leftover_stop(const char *cluster) _must_check_;
+#define LEFTOVER_PATIENCE_MS 10000
+int leftover_stop(const char *cluster, long patience_ms) _must_check_;
 
 #endif

@@ -218,10 +218,10 @@ attempt(struct store *store, struct tenant_id tenant, store_work_fn *work, void 
 	int r, done;
 
 	*again = false;
-	r = tenant.v ? tx_begin(store, tenant, &tx) : tx_begin_gateway(store, &tx);
+	r = tx_open(store, tenant, &tx);
 	if (r < 0) {
 		*again = r == -ERR_DATABASE;
-		return r == -ETIMEDOUT ? -ERR_DATABASE : r;
+		return r == -ETIMEDOUT ? -ERR_DATABASE : r; /* waiting again would not help */
 	}
 	done = work(tx, arg);
 	if (done >= 0) {
@@ -275,7 +275,7 @@ store_ping(struct store *store)
 
 	r = tx_begin_gateway(store, &tx);
 	if (r < 0)
-		return r == -ETIMEDOUT ? -ERR_DATABASE : r;
+		return r;
 	r = tx_query(tx, QUERY_PING, NULL, NULL);
 	return r < 0 ? r : 0;
 }

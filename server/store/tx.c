@@ -108,8 +108,8 @@ begin(struct tx *tx)
 	return r < 0 ? r : 0;
 }
 
-static int
-tx_new(struct store *store, struct tenant_id tenant, struct tx **ret)
+int
+tx_open(struct store *store, struct tenant_id tenant, struct tx **ret)
 {
 	_cleanup_(tx_freep) struct tx *tx = calloc(1, sizeof(*tx));
 	int r;
@@ -131,15 +131,17 @@ tx_new(struct store *store, struct tenant_id tenant, struct tx **ret)
 int
 tx_begin(struct store *store, struct tenant_id tenant, struct tx **ret)
 {
-	if (tenant.v <= 0)
-		return -ERR_NOT_FOUND;
-	return tx_new(store, tenant, ret);
+	const int r = tenant.v > 0 ? tx_open(store, tenant, ret) : -ERR_NOT_FOUND;
+
+	return r == -ETIMEDOUT ? -ERR_DATABASE : r;
 }
 
 int
 tx_begin_gateway(struct store *store, struct tx **ret)
 {
-	return tx_new(store, (struct tenant_id){0}, ret);
+	const int r = tx_open(store, (struct tenant_id){0}, ret);
+
+	return r == -ETIMEDOUT ? -ERR_DATABASE : r;
 }
 
 int

@@ -35,6 +35,9 @@ struct tx {
 	uint8_t hash[AUDIT_HASH_LEN];
 };
 
+/* As tx_begin(), or a gateway's if @tenant is 0; -ETIMEDOUT: all connections are lent, and none came back. */
+int tx_open(struct store *store, struct tenant_id tenant, struct tx **ret) _must_check_;
+
 /* @params for a statement in @tx, with $1 set in a tenant's. */
 void tx_params(const struct tx *tx, struct params *params);
 
