@@ -149,9 +149,10 @@ options_set(struct client *client, const char *url, const char *body, struct cur
 	SET(CURLOPT_NOPROGRESS, 0L);
 	SET(CURLOPT_XFERINFOFUNCTION, progress);
 	SET(CURLOPT_XFERINFODATA, client);
-	if (body) {
-		SET(CURLOPT_POSTFIELDS, body);
-		SET(CURLOPT_POSTFIELDSIZE, (long)strlen(body));
+	/* A POST without a body says so, by a length of 0. */
+	if (body || strcmp(client->call->method, "POST") == 0) {
+		SET(CURLOPT_POSTFIELDS, body ? body : "");
+		SET(CURLOPT_POSTFIELDSIZE, body ? (long)strlen(body) : 0L);
 	}
 	SET(CURLOPT_CUSTOMREQUEST, client->call->method);
 #undef SET
@@ -276,7 +277,7 @@ enum call_end
 client_call(struct client *client, const struct call *call, struct answer *ret)
 {
 	_cleanup_(freep) char *body = call->body ? json_dumps(call->body, JSON_COMPACT) : NULL;
-	struct curl_slist *headers = NULL;
+	struct curl_slist *headers;
 	char url[512];
 	CURLcode r;
 
@@ -291,8 +292,10 @@ client_call(struct client *client, const struct call *call, struct answer *ret)
 	if ((size_t)snprintf(url, sizeof(url), "http://localhost" CLIENT_PATH "%s", call->path) >=
 	    sizeof(url))
 		return trouble_failed(&client->trouble, strerror(ENAMETOOLONG));
-	if (body)
-		headers = curl_slist_append(headers, "Content-Type: application/json");
+	/* Without a value curl leaves the header out. */
+	headers = curl_slist_append(NULL, body ? "Content-Type: application/json" : "Content-Type:");
+	if (!headers)
+		return trouble_failed(&client->trouble, strerror(ENOMEM));
 	r = options_set(client, url, body, headers);
 	if (r == CURLE_OK)
 		r = curl_easy_perform(client->curl);

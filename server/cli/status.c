@@ -97,6 +97,7 @@ uplink_print(const struct page *page, const json_t *status)
 {
 	const json_t *uplink = json_object_get(status, "uplink");
 	const char *ifname = field_text(uplink, "ifname"), *sees = field_text(uplink, "world_sees");
+	const char *words = field_text(uplink, "words");
 	const bool up = field_true(uplink, "up");
 
 	label(page, "uplink");
@@ -106,14 +107,14 @@ uplink_print(const struct page *page, const json_t *status)
 		text_put(page->out, ifname);
 		fputc(')', page->out);
 	}
-	fputs(" is ", page->out);
-	styled(page, up ? STYLE_GOOD : STYLE_BAD, up ? "up" : "down");
-	if (strcmp(sees, "peer") == 0)
-		fputs("; the world sees each peer's own address", page->out);
-	else if (strcmp(sees, "host") == 0)
-		fputs("; the world sees this host's address for every peer", page->out);
+	fputs(": ", page->out);
+	styled(page, up ? STYLE_PLAIN : STYLE_BAD, *words ? words : up ? "up" : "down");
+	/* The API's words say it; this is for a gateway that has none. */
+	if (!*words && *sees)
+		fprintf(page->out, "; the world sees %s",
+			strcmp(sees, "peer") == 0 ? "each peer's own address"
+						  : "this host's address for every peer");
 	fputc('\n', page->out);
-	below(page, STYLE_PLAIN, field_text(uplink, "words"));
 }
 
 static void

@@ -121,7 +121,7 @@ def status(**more):
             "endpoint": {"address": "192.168.1.5:51820", "origin": "route", "private": True,
                          "note": "Only devices in your own network reach it; set WARREN_ENDPOINT."},
             "listen_port": 51820, "public_key": GATEWAY_KEY,
-            "uplink": {"kind": "pasta", "ifname": "tap0", "up": True, "world_sees": "host", "words": "pasta carries flows"},
+            "uplink": {"kind": "pasta", "ifname": "tap0", "up": True, "world_sees": "host", "words": "up; the world sees the host"},
             "processes": [{"name": "control", "state": "up", "words": None},
                           {"name": "net", "state": "down", "words": "restarting"}],
             "datagrams": {"received": 12, "waited": None, "silent": False, "causes": []},
@@ -444,8 +444,8 @@ def status_says_how_the_gateway_stands(case):
     case.gateway.says["GET /peers"] = (200, {"peers": [peer(last_handshake_age=95, last_handshake_at=when(-95), online=True,
                                                             rx_bytes=5 << 20, tx_bytes=100)], "next": None})
     out = case.warren("status").stdout
-    for words in ("(2h ago)", "192.168.1.5:51820", "found by the default route", "private", "set WARREN_ENDPOINT", "pasta (tap0) is up",
-                  "the world sees this host's address", "pasta carries flows", "net down (restarting)", "12 received", "evp",
+    for words in ("(2h ago)", "192.168.1.5:51820", "found by the default route", "private", "set WARREN_ENDPOINT", "pasta (tap0): up; the world sees the host",
+                  "net down (restarting)", "12 received", "evp",
                   "1 without an end", "1m 35s ago", "5.00 MiB", "100 B", "no end", "mac1", "not for us",
                   "the net process is not running", "what to do: see the log of warrend"):
         assert words in out, words + "\n" + out

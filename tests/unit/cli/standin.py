@@ -101,6 +101,8 @@ class Gateway:
         assert len(body) == int(headers.get("content-length", 0))
         if body:
             assert headers["content-type"] == "application/json", headers
+        else:
+            assert "content-type" not in headers and (method != "POST" or headers["content-length"] == "0"), headers
         return Request(method, target[len("/api/v1"):], headers, json.loads(body) if body else None)
 
     def _answer(self, request, connection):
