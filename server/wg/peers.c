@@ -1,0 +1,158 @@
+#include "server/wg/peers.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+#define BUCKETS_MIN 64U
+
+_Static_assert(sizeof(((struct peers *)0)->hash_key) == crypto_shorthash_KEYBYTES, "SipHash's key");
+
+void
+peers_init(struct peers *peers, uint32_t max, const struct wg_random *random)
+{
+	*peers = (struct peers){.max = max};
+	random->fill(random->ctx, peers->hash_key, sizeof(peers->hash_key));
+	random->fill(random->ctx, &peers->serial, sizeof(peers->serial));
+}
+
+void
+peers_done(struct peers *peers)
+{
+	for (uint32_t i = 0; i < peers->top; i++) {
+		if (peers->numbers[i])
+			bytes_wipe(peers->numbers[i], sizeof(*peers->numbers[i]));
+		free(peers->numbers[i]);
+	}
+	free(peers->buckets);
+	free(peers->numbers);
+	free(peers->unused);
+	*peers = (struct peers){0};
+}
+
+static struct wg_peer **
+bucket_of(const struct peers *peers, const struct public_key *key)
+{
+	uint8_t out[crypto_shorthash_BYTES];
+
+	crypto_shorthash(out, key->b, KEY_LEN, peers->hash_key);
+	return &peers->buckets[le64_load(out) & (peers->bucket_count - 1)];
+}
+
+static int
+buckets_grow(struct peers *peers)
+{
+	const uint32_t count = MAX(BUCKETS_MIN, peers->bucket_count * 2);
+	struct wg_peer **buckets;
+
+	if (peers->count < peers->bucket_count)
+		return 0;
+	buckets = calloc(count, sizeof(struct wg_peer *));
+	if (!buckets)
+		return -ENOMEM;
+	free(peers->buckets);
+	peers->buckets = buckets;
+	peers->bucket_count = count;
+	for (struct wg_peer *peer = NULL; (peer = peers_next(peers, peer));) {
+		struct wg_peer **bucket = bucket_of(peers, &peer->key);
+
+		peer->same_hash = *bucket;
+		*bucket = peer;
+	}
+	return 0;
+}
+
+static int
+numbers_grow(struct peers *peers)
+{
+	const uint32_t room = MAX(64U, peers->room * 2);
+	struct wg_peer **numbers;
+	uint32_t *unused;
+
+	if (peers->top < peers->room)
+		return 0;
+	numbers = reallocarray(peers->numbers, room, sizeof(struct wg_peer *));
+	if (!numbers)
+		return -ENOMEM;
+	peers->numbers = numbers;
+	unused = reallocarray(peers->unused, room, sizeof(*unused));
+	if (!unused)
+		return -ENOMEM;
+	peers->unused = unused;
+	peers->room = room;
+	return 0;
+}
+
+int
+peers_add(struct peers *peers, const struct public_key *key, struct wg_peer **ret)
+{
+	struct wg_peer *peer, **bucket;
+	int r;
+
+	if (peers->count >= peers->max)
+		return -ENOSPC;
+	r = buckets_grow(peers);
+	if (r < 0)
+		return r;
+	r = numbers_grow(peers);
+	if (r < 0)
+		return r;
+	peer = calloc(1, sizeof(*peer));
+	if (!peer)
+		return -ENOMEM;
+
+	peer->key = *key;
+	peer->id.number = peers->unused_count > 0 ? peers->unused[--peers->unused_count] : peers->top++;
+	if (++peers->serial == 0)
+		peers->serial = 1;
+	peer->id.serial = peers->serial;
+	peers->numbers[peer->id.number] = peer;
+	bucket = bucket_of(peers, key);
+	peer->same_hash = *bucket;
+	*bucket = peer;
+	peers->count++;
+	*ret = peer;
+	return 0;
+}
+
+void
+peers_remove(struct peers *peers, struct wg_peer *peer)
+{
+	struct wg_peer **at = bucket_of(peers, &peer->key);
+
+	while (*at != peer)
+		at = &(*at)->same_hash;
+	*at = peer->same_hash;
+	peers->numbers[peer->id.number] = NULL;
+	peers->unused[peers->unused_count++] = peer->id.number;
+	peers->count--;
+	bytes_wipe(peer, sizeof(*peer));
+	free(peer);
+}
+
+struct wg_peer *
+peers_by_key(const struct peers *peers, const struct public_key *key)
+{
+	struct wg_peer *peer = peers->bucket_count > 0 ? *bucket_of(peers, key) : NULL;
+
+	while (peer && memcmp(peer->key.b, key->b, KEY_LEN) != 0)
+		peer = peer->same_hash;
+	return peer;
+}
+
+struct wg_peer *
+peers_by_number(const struct peers *peers, uint32_t number)
+{
+	return number < peers->top ? peers->numbers[number] : NULL;
+}
+
+struct wg_peer *
+peers_next(const struct peers *peers, const struct wg_peer *prev)
+{
+	for (uint32_t i = prev ? prev->id.number + 1 : 0; i < peers->top; i++)
+		if (peers->numbers[i])
+			return peers->numbers[i];
+	return NULL;
+}

@@ -1,0 +1,81 @@
+/*
+ * The device's peers: found by public key, by number, and in order of number.
+ */
+#ifndef SERVER_WG_PEERS_H
+#define SERVER_WG_PEERS_H
+
+#include "server/wg/allowedips.h"
+#include "server/wg/cookie.h"
+#include "server/wg/device.h"
+#include "server/wg/noise.h"
+#include "server/wg/timers.h"
+
+/* An index of a session that the path may hold. */
+struct peer_index {
+	uint32_t value;
+	bool used;
+};
+
+enum static_static { SS_UNKNOWN, SS_READY, SS_REFUSED };
+
+struct wg_peer {
+	struct wg_peer_id id;
+	unsigned worker;
+	struct wg_peer *same_hash;
+
+	struct public_key key;
+	struct preshared_key psk;
+	enum static_static ss_state; /* made when first needed, for as long as our key is the same */
+	uint8_t static_static[KEY_LEN];
+	struct noise_handshake handshake;
+	struct cookie cookie;
+	uint8_t latest_timestamp[NOISE_TIMESTAMP_LEN];
+	nsec_t last_consumed;                      /* an initiation of the peer; 0: never */
+	nsec_t last_sent;                          /* an initiation or a response of ours; 0: never */
+	uint32_t generation;                       /* of indices */
+	struct peer_index previous, current, next; /* as the path has them, as far as we know */
+
+	struct timers timers;
+	unsigned attempts;
+	bool another_keepalive;
+	nsec_t keepalive_ordered; /* one that must not be taken for an answer to later data; 0: none */
+
+	struct wg_route route;
+	nsec_t learned;
+	uint16_t keepalive;
+	enum wg_access access;
+	time_t end_at;
+	struct wg_end end;
+	struct allowedips_list allowed;
+
+	nsec_t last_handshake;                 /* wall clock */
+	uint64_t rx_bytes, tx_bytes;           /* handshakes */
+	uint64_t path_rx_bytes, path_tx_bytes; /* as the path said last */
+};
+
+struct peers {
+	uint8_t hash_key[16];
+	struct wg_peer **buckets; /* by public key */
+	uint32_t bucket_count;    /* a power of two */
+	struct wg_peer **numbers;
+	uint32_t *unused; /* numbers that may be used again */
+	uint32_t unused_count;
+	uint32_t top, room, count, max;
+	uint32_t serial;
+};
+
+/* @max at most WG_PEERS_MAX. */
+void peers_init(struct peers *peers, uint32_t max, const struct wg_random *random);
+void peers_done(struct peers *peers); /* of what peers_remove() left */
+
+/* Zeroes but for id and key.  -ENOSPC, -ENOMEM; @key must be new. */
+int peers_add(struct peers *peers, const struct public_key *key, struct wg_peer **ret) _must_check_;
+
+/* Wipes and frees @peer. */
+void peers_remove(struct peers *peers, struct wg_peer *peer);
+
+struct wg_peer *peers_by_key(const struct peers *peers, const struct public_key *key);
+struct wg_peer *peers_by_number(const struct peers *peers, uint32_t number);
+struct wg_peer *peers_next(const struct peers *peers, const struct wg_peer *prev);
+
+#endif
