@@ -1,140 +1,16 @@
 #!/usr/bin/env python3
 """The command line as its user meets it: the built program against a stand-in gateway.  Prints TAP."""
 import base64
-import fcntl
 import json
 import os
-import pty
 import re
 import shutil
-import struct
 import subprocess
-import sys
-import tempfile
-import termios
 import time
-import traceback
 
-import standin
+from case import (added, changed, config, GATEWAY_KEY, hang, keys_of, main, peer, problem, seconds_until, status,
+                  test, when)
 from standin import raw, send
-
-WARREN, MANUAL = map(os.path.abspath, sys.argv[1:3])
-GATEWAY_KEY = base64.b64encode(bytes(range(32))).decode()
-PATIENCE = 60
-tests = []
-
-
-def test(function):
-    tests.append(function)
-    return function
-
-
-class Case:
-    """A folder, a stand-in gateway in it, and the program."""
-
-    def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix="warren-cli.")
-        self.gateway = standin.Gateway(os.path.join(self.dir, "admin.sock"))
-        self.env = {"PATH": os.environ["PATH"], "HOME": self.dir, "TZ": "UTC", "LC_ALL": "C",
-                    "WARREN_ADMIN_SOCKET": self.gateway.path, "TERM": "xterm",
-                    "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", ""), "UBSAN_OPTIONS": os.environ.get("UBSAN_OPTIONS", "")}
-        if os.geteuid() != 0:  # the leak checker cannot look into a program that is not dumpable
-            self.env["ASAN_OPTIONS"] += ":detect_leaks=0"
-
-    def close(self):
-        self.gateway.close()
-        shutil.rmtree(self.dir)
-        assert not self.gateway.wrong, self.gateway.wrong
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
-    def warren(self, *argv, status=0, input=None, **env):
-        done = subprocess.run([WARREN, *argv], cwd=self.dir, env={**self.env, **env}, text=True, capture_output=True,
-                              timeout=PATIENCE, **({"input": input} if input is not None else {"stdin": subprocess.DEVNULL}))
-        assert done.returncode == status, f"{argv} -> {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
-
-    def terminal(self, *argv, status=0, columns=200, input=b"", signal_when=None, **env):
-        """Runs it at a terminal; returns all it wrote.  @signal_when: Ctrl-C once that stands there."""
-        pid, fd = pty.fork()
-        if pid == 0:
-            os.chdir(self.dir)
-            os.execve(WARREN, [WARREN, *argv], {**self.env, **env})
-        fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
-        os.write(fd, input)
-        out = b""
-        while True:
-            try:
-                more = os.read(fd, 65536)
-            except OSError:
-                more = b""
-            if not more:
-                break
-            out += more
-            if signal_when and signal_when in out:
-                os.write(fd, b"\x03")
-                signal_when = None
-        os.close(fd)
-        got = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        assert got == status, f"{argv} -> {got}\n{out.decode()}"
-        return out.decode()
-
-
-def when(seconds):
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
-
-
-def seconds_until(text):
-    import calendar
-    return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")) - time.time()
-
-
-def peer(name="laptop", **more):
-    return {"id": 17, "name": name, "public_key": GATEWAY_KEY, "state": "active",
-            "addresses": ["10.82.0.2/32", "fd01:2:3:4::2/128"], "routes": [], "expires_at": None, "created_at": when(-86400),
-            "online": False, "endpoint": None, "last_handshake_at": None, "last_handshake_age": None, "rx_bytes": 0,
-            "tx_bytes": 0, **more}
-
-
-def config(**more):
-    return {"gateway_public_key": GATEWAY_KEY, "endpoint": "vpn.example.org:51820", "endpoint_note": None,
-            "dns": ["10.82.0.1"], "mtu": 1420, "allowed_ips": ["0.0.0.0/0", "::/0"], "persistent_keepalive": 25, **more}
-
-
-def added(name="laptop", conf=None, **more):
-    return {**peer(name, **more), "applied": True, "applied_note": None, "config": conf or config()}
-
-
-def changed(**more):
-    return {**peer(), "applied": True, "applied_note": None, **more}
-
-
-def problem(status=409, code="conflict", title="it exists already", detail="there is a peer laptop already", remedy=None,
-            field=None):
-    return status, {"type": "urn:warren:problem:" + code, "title": title, "status": status, "detail": detail, "code": code,
-                    "remedy": remedy, "field": field}
-
-
-def status(**more):
-    return {"version": "0.1.0", "started_at": when(-7200), "uptime": 7200, "data_dir": "/home/ann/.local/share/warren",
-            "endpoint": {"address": "192.168.1.5:51820", "origin": "route", "private": True,
-                         "note": "Only devices in your own network reach it; set WARREN_ENDPOINT."},
-            "listen_port": 51820, "public_key": GATEWAY_KEY,
-            "uplink": {"kind": "pasta", "ifname": "tap0", "up": True, "world_sees": "host", "words": "up; the world sees the host"},
-            "processes": [{"name": "control", "state": "up", "words": None},
-                          {"name": "net", "state": "down", "words": "restarting"}],
-            "datagrams": {"received": 12, "waited": None, "silent": False, "causes": []},
-            "tunnel": {"aead": "evp", "offloads": {"tun_tso": "on", "udp4_gso": "down"}, "drops": []},
-            "namespace_pid": 42,
-            "peers": {"total": 1, "active": 1, "disabled": 0, "expired": 0, "online": 0, "without_end": 1},
-            "trouble": [], **more}
-
-
-def keys_of(text):
-    """Private and public key of a configuration, the latter by libsodium through wg if it is there."""
-    private = re.search(r"^PrivateKey = (\S+)$", text, re.M).group(1)
-    return base64.b64decode(private)
 
 
 @test
@@ -243,14 +119,6 @@ def a_gateway_without_a_key_gives_no_configuration_and_says_how_to_get_one(case)
 
 
 @test
-def a_gateway_cannot_smuggle_a_line_into_the_configuration(case):
-    for evil in (config(dns=["10.82.0.1\nPostUp = touch pwned"]), config(endpoint="a:1\nPostUp = x")):
-        case.gateway.says["POST /peers"] = (201, added(conf=evil))
-        done = case.warren("peer", "add", "laptop", status=1)
-        assert "PostUp" not in done.stdout + done.stderr and "makes no configuration" in done.stderr
-
-
-@test
 def json_is_the_answer_with_the_configuration_beside_it(case):
     case.gateway.says["POST /peers"] = (201, added())
     answer = json.loads(case.warren("peer", "add", "laptop", "-o", "json").stdout)
@@ -334,12 +202,6 @@ def waiting_ends_when_the_peer_is_removed(case):
     assert "[not_found]" in case.warren("peer", "add", "laptop", "--wait", status=1).stderr
 
 
-@raw
-def hang(request, connection):
-    while connection.recv(1):
-        pass
-
-
 @test
 def waiting_outlives_a_gateway_that_goes_away(case):
     shaken = peer(last_handshake_at=when(0), last_handshake_age=0, online=True)
@@ -371,12 +233,6 @@ def peers_are_listed_in_columns_page_by_page(case):
     assert "never" in lines[3] and "\033" not in out
     whole = json.loads(case.warren("peer", "list", "-o", "json").stdout)
     assert [p["name"] for p in whole["peers"]] == ["laptop", "phone", "zoe"] and whole["next"] is None
-
-
-@test
-def a_gateway_that_pages_in_a_circle_does_not_hold_us(case):
-    case.gateway.says["GET /peers"] = (200, {"peers": [peer("a")], "next": "a"})
-    assert len(case.warren("peer", "list").stdout.splitlines()) <= 4
 
 
 @test
@@ -503,255 +359,6 @@ def wg_show_reads_as_wg_does(case):
                    text.replace("listen_port=", "listen_port=x"), "no equals sign\n"):
         case.gateway.says["GET /wg"] = (200, broken)
         assert "not understood" in case.warren("wg", "show", status=1).stderr, broken
-
-
-@test
-def nothing_from_the_gateway_steers_the_terminal(case):
-    evil = "\x1b]0;pwned\x07\u202egnp\r\n\x9b31m"
-    case.gateway.says["GET /status"] = (200, status(peers=None, data_dir=evil, trouble=[
-        {"code": "x", "words": evil, "remedy": evil}]))
-    case.gateway.says["GET /peers/laptop"] = problem(404, "not_found", evil, evil, evil, evil)
-    for done in (case.warren("status"), case.warren("status", "-ojson"), case.warren("peer", "show", "laptop", status=1)):
-        for bad in ("\x1b", "\x07", "\u202e", "\r", "\x9b"):
-            assert bad not in done.stdout + done.stderr, repr(done)
-
-
-@test
-def an_unreachable_gateway_is_status_3_and_a_remedy(case):
-    nowhere = case.warren("status", status=3, WARREN_ADMIN_SOCKET=case.path("nowhere.sock"))
-    assert "no gateway has made it" in nowhere.stderr and "warrend" in nowhere.stderr
-    dead = case.path("dead.sock")
-    import socket
-    with socket.socket(socket.AF_UNIX) as s:
-        s.bind(dead)
-    assert "nobody listens" in case.warren("status", status=3, WARREN_ADMIN_SOCKET=dead).stderr
-    long = case.warren("status", status=2, WARREN_ADMIN_SOCKET="/" + "x" * 200)
-    assert "WARREN_ADMIN_SOCKET" in long.stderr
-
-
-@test
-def who_is_not_let_in_is_told_of_the_group(case):
-    if os.geteuid() != 0:
-        return "needs root to become someone else"
-    os.chmod(case.dir, 0o755)
-    os.chmod(case.gateway.path, 0o600)
-    done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", WARREN, "status"], text=True,
-                          env={**case.env, "ASAN_OPTIONS": case.env["ASAN_OPTIONS"] + ":detect_leaks=0"}, capture_output=True)
-    if done.returncode in (126, 127):
-        return "another user cannot reach the built program"
-    assert done.returncode == 3 and "usermod -aG warren" in done.stderr, done
-
-
-@test
-def the_socket_of_the_run_time_directory_is_found(case):
-    if os.path.exists("/run/warren"):
-        return "a gateway of this host is in the way"
-    os.mkdir(case.path("warren"))
-    gateway = standin.Gateway(case.path("warren/admin.sock"))
-    gateway.says["GET /pools"] = (200, {"pools": []})
-    case.warren("pool", "list", WARREN_ADMIN_SOCKET="", XDG_RUNTIME_DIR=case.dir)
-    assert len(gateway.requests) == 1
-    gateway.close()
-
-
-@test
-def a_gateway_that_closes_early_is_told_from_one_that_refuses(case):
-    @raw
-    def close(request, connection):
-        pass
-
-    @raw
-    def cut(request, connection):
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"peers\"")
-    for way in (close, cut):
-        case.gateway.says["GET /peers"] = case.gateway.says["POST /peers"] = way
-        assert "closed before the answer" in case.warren("peer", "list", status=3).stderr
-        done = case.warren("peer", "add", "laptop", "--out", "l.conf", status=3)
-        assert "may have been made" in done.stderr and "warren peer rekey laptop" in done.stderr
-        assert not os.path.exists(case.path("l.conf"))
-
-
-@test
-def a_gateway_that_hangs_is_given_up_by_name(case):
-    case.gateway.says["GET /pools"] = hang
-    done = case.warren("pool", "list", status=3)
-    assert re.search(r"no answer within \d+ s", done.stderr), done.stderr
-
-
-@test
-def an_answer_of_ten_megabytes_is_refused(case):
-    @raw
-    def much(request, connection):
-        send(connection, 200, "application/json", b'{"pools": [' + b"0," * (5 << 20) + b"0]}")
-    case.gateway.says["GET /pools"] = much
-    assert "longer than 4 MiB" in case.warren("pool", "list", status=1).stderr
-
-
-@test
-def what_is_not_the_api_is_refused(case):
-    def sending(status, kind, body):
-        return raw(lambda request, connection: send(connection, status, kind, body))
-    for answer, words in ((sending(200, "text/html", b"<p>hello"), "text/html"),
-                          (sending(404, "text/html", b"<p>hello"), "HTTP status 404"),
-                          (sending(200, "application/json", b"[1]"), "not a JSON object"),
-                          (sending(200, "application/json", b'{"a":1,"a":2}'), "not a JSON object"),
-                          (sending(200, "application/json", b'{"pools": '), "not a JSON object"),
-                          (sending(302, "application/json", b"{}"), "HTTP status 302"),
-                          (raw(lambda r, c: c.sendall(b"SSH-2.0-x\r\n")), "not HTTP")):
-        case.gateway.says["GET /pools"] = answer
-        done = case.warren("pool", "list", status=1)
-        assert "is not Warren" in done.stderr and words in done.stderr, done.stderr
-
-
-@test
-def a_json_object_without_the_promised_members_crashes_nothing(case):
-    @raw
-    def empty(request, connection):
-        send(connection, 200, "application/json", b'{"peers":[{}, 1, null],"pools":[7],"events":{},"trouble":3}')
-    for path in ("GET /status", "GET /peers", "GET /pools", "GET /audit", "GET /peers/laptop", "POST /peers/laptop/enable"):
-        case.gateway.says[path] = empty
-    for argv in (["status"], ["peer", "list"], ["pool", "list"], ["audit", "list"], ["peer", "show", "laptop"],
-                 ["peer", "enable", "laptop"]):
-        case.warren(*argv)
-
-
-@test
-def a_full_disk_is_a_failure(case):
-    case.gateway.says["GET /peers"] = (200, {"peers": [peer()], "next": None})
-    with open("/dev/full", "w") as full:
-        done = subprocess.run([WARREN, "peer", "list"], env=case.env, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 1 and "No space left" in done.stderr
-
-
-@test
-def help_is_there_at_every_level_and_mistakes_are_named(case):
-    assert "peer add NAME" in case.warren("--help").stdout
-    assert "add NAME" in case.warren("peer", "--help").stdout
-    for argv in (["peer", "add", "--help"], ["help", "peer", "add"], ["peer", "-h", "add"]):
-        assert "--expires WHEN" in case.warren(*argv).stdout
-    assert re.fullmatch(r"warren \d+\.\d+\.\d+\n", case.warren("--version").stdout)
-    for argv, words in ((["pear"], "did you mean peer"), (["peer", "ad", "x"], "did you mean add"), (["peer"], "wants a verb"),
-                        (["peer", "add", "x", "--expire", "1d"], "did you mean --expires"), ([], "no command"),
-                        (["peer", "add"], "wants NAME"), (["peer", "add", "a b"], "not a name"),
-                        (["peer", "add", "12"], "digits alone"), (["peer", "show", "../x"], "not a name"),
-                        (["peer", "list", "x"], "too much"), (["status", "--qr"], "takes no --qr"),
-                        (["status", "-o", "xml"], "table or json"), (["peer", "add", "x", "--force"], "--out"),
-                        (["peer", "add", "x", "--qr", "-ojson"], "--qr"), (["peer", "add", "x", "--routes", "10.0.0.1/8"], "10.0.0.0/8"),
-                        (["help", "pear"], "no such command"), (["completion", "tcsh"], "bash, zsh and fish")):
-        assert words in case.warren(*argv, status=2).stderr, argv
-    assert not case.gateway.requests
-
-
-@test
-def every_shell_reads_its_completions(case):
-    skipped = []
-    for shell in ("bash", "zsh", "fish"):
-        script = case.warren("completion", shell).stdout
-        assert "rekey" in script
-        if not shutil.which(shell):
-            skipped.append(shell)
-            continue
-        with open(case.path("script"), "w") as f:
-            f.write(script)
-        done = subprocess.run([shell, "-n", case.path("script")], text=True, capture_output=True)
-        assert done.returncode == 0 and not done.stderr, done
-    return f"not installed: {', '.join(skipped)}; the others are well" if skipped else None
-
-
-def bash_completes(case, *words):
-    with open(case.path("c"), "w") as f:
-        f.write(case.warren("completion", "bash").stdout)
-    os.makedirs(case.path("bin"), exist_ok=True)
-    if not os.path.exists(case.path("bin/warren")):
-        os.symlink(os.path.abspath(WARREN), case.path("bin/warren"))
-    line = " ".join(f"'{w}'" for w in words)
-    done = subprocess.run(["bash", "--norc", "-c", f". ./c; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _warren; "
-                           "printf '%s\\n' \"${COMPREPLY[@]}\""], cwd=case.dir, text=True, capture_output=True,
-                          env={**case.env, "PATH": case.path("bin") + ":" + case.env["PATH"]})
-    assert not done.stderr, done
-    return done.stdout.split()
-
-
-@test
-def bash_completes_commands_options_and_the_names_of_peers(case):
-    if not shutil.which("bash"):
-        return "bash is not installed"
-    case.gateway.says["GET /peers"] = (200, {"peers": [peer("laptop"), peer("lamp"), peer("phone")], "next": None})
-    assert bash_completes(case, "warren", "p") == ["peer", "pool"]
-    assert bash_completes(case, "warren", "peer", "re") == ["renew", "rekey", "remove"]
-    assert bash_completes(case, "warren", "peer", "add", "x", "--w") == ["--wait"]
-    assert bash_completes(case, "warren", "-o", "json", "peer", "show", "la") == ["laptop", "lamp"]
-    assert bash_completes(case, "warren", "peer", "show", "laptop", "-o", "") == ["table", "json"]
-
-
-@test
-def a_name_from_the_gateway_is_no_command_for_the_shell(case):
-    @raw
-    def evil(request, connection):
-        send(connection, 200, "application/json", json.dumps({"peers": [
-            {"name": f"$(touch {case.path('pwned')})"}, {"name": "ok"}, {"name": "`id`"}, {"name": "a b"}], "next": None}).encode())
-    case.gateway.says["GET /peers"] = evil
-    assert case.warren("completion", "peers").stdout == "ok\n"
-    assert bash_completes(case, "warren", "peer", "show", "") == ["ok"]
-    assert not os.path.exists(case.path("pwned"))
-
-
-@test
-def the_manual_renders_without_warnings(case):
-    if not shutil.which("man"):
-        return "man is not installed"
-    done = subprocess.run(["man", "--warnings=w", "-l", MANUAL], env={**case.env, "MANWIDTH": "80"}, text=True, capture_output=True)
-    assert done.returncode == 0 and not done.stderr, done
-    text = re.sub(".\b", "", done.stdout)
-    for words in ("EXIT STATUS", "WARREN_ADMIN_SOCKET", "warren peer rekey PEER", "--expires WHEN"):
-        assert words in text, words
-    if shutil.which("mandoc"):
-        lint = subprocess.run(["mandoc", "-T", "lint", MANUAL], text=True, capture_output=True).stdout
-        assert "WARNING" not in lint and "ERROR" not in lint, lint
-
-
-@test
-def the_program_leaves_no_core_and_lets_nobody_look_in(case):
-    case.gateway.says["GET /pools"] = hang
-    argv = [WARREN, "pool", "list"]
-    if os.geteuid() == 0:  # what is root's below /proc says nothing of root's own processes
-        if subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", WARREN, "--version"], capture_output=True).returncode:
-            return "another user cannot reach the built program"
-        argv = ["setpriv", "--reuid=65534", "--clear-groups", *argv]
-        os.chmod(case.dir, 0o755)
-        os.chmod(case.gateway.path, 0o666)
-    child = subprocess.Popen(argv, env=case.env, stderr=subprocess.DEVNULL)
-    try:
-        case.gateway.wait_for(lambda: case.gateway.requests)
-        assert os.stat(f"/proc/{child.pid}/mem").st_uid == 0, "its memory is open to its user"
-        with open(f"/proc/{child.pid}/limits") as f:
-            assert re.search(r"Max core file size\s+0\s+0", f.read())
-        with open(f"/proc/{child.pid}/status") as f:
-            assert "NoNewPrivs:\t1" in f.read()
-    finally:
-        child.kill()
-        child.wait()
-
-
-def main():
-    failed = 0
-    print(f"1..{len(tests)}")
-    for i, function in enumerate(tests, 1):
-        case, skipped, error = Case(), None, None
-        try:
-            skipped = function(case)
-        except Exception:
-            error = traceback.format_exc()
-        try:
-            case.close()
-        except Exception:
-            error = error or traceback.format_exc()
-        failed += error is not None
-        print(("not ok" if error else "ok") + f" {i} - {function.__name__}" + (f" # SKIP {skipped}" if skipped and not error else ""),
-              flush=True)
-        for line in (error or "").splitlines():
-            print("# " + line)
-    sys.exit(1 if failed else 0)
 
 
 main()
