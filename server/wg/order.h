@@ -19,7 +19,7 @@ struct allowedips;
 	X(KEEPALIVE, "send what waits, else an empty packet")                                    \
 	X(PURGE, "drop what waits for a handshake")                                              \
 	X(ROUTE, "endpoint set or moved")                                                        \
-	X(SOURCE_CLEAR, "forget from which of our addresses we sent; serial 0: of all peers")            \
+	X(SOURCE_CLEAR, "forget from which of our addresses we sent") /* serial 0: to all */     \
 	X(ACCESS, "state and end of access")
 
 enum wg_order_type {

@@ -26,6 +26,7 @@ path_new(const struct path_config *config, struct wg_path **ret)
 	TAILQ_INIT(&path->ready);
 	TAILQ_INIT(&path->urgent);
 	TAILQ_INIT(&path->waiting);
+	path_seen_init(path);
 	r = staged_init(&path->staged, config->staged_max ? config->staged_max : WG_STAGED_MAX,
 			config->staged_len ? config->staged_len : STAGED_LEN);
 	if (r < 0)
@@ -113,7 +114,7 @@ order_peer_add(struct wg_path *path, const struct wg_order *order)
 	struct path_peer **place, *peer;
 
 	if (!*page)
-		*page = calloc(PATH_PAGE, sizeof(**page));
+		*page = calloc(PATH_PAGE, sizeof(struct path_peer *));
 	if (!*page)
 		return -ENOMEM;
 	place = &(*page)[order->peer.number % PATH_PAGE];

@@ -36,6 +36,7 @@ drop_one(struct wg_path *path, struct path_in *in, enum wg_drop why)
 {
 	in->drop = why;
 	in->plain_len = 0;
+	in->quarantined = false;
 	wg_count(&path->counters, why, 1);
 }
 
@@ -184,6 +185,33 @@ run_done(struct wg_path *path, struct path_peer *peer, const struct session *ses
 	path_note_received(path, peer, opened->data, opened->bytes, now);
 }
 
+static struct seen_index *
+seen_place(struct wg_path *path, uint32_t index)
+{
+	return &path->seen[(index >> path->index.worker_bits) % PATH_SEEN];
+}
+
+void
+path_seen_init(struct wg_path *path)
+{
+	for (uint32_t i = 0; i < PATH_SEEN; i++) {
+		const uint32_t index = i << path->index.worker_bits;
+
+		path->seen[i] = (struct seen_index){index, index_number(&path->index, index)};
+	}
+}
+
+/* Junk pushes out what is in use, and then costs what it would cost without the table. */
+static uint32_t
+number_of(struct wg_path *path, uint32_t index)
+{
+	struct seen_index *seen = seen_place(path, index);
+
+	if (seen->index != index)
+		*seen = (struct seen_index){index, index_number(&path->index, index)};
+	return seen->number;
+}
+
 /* At most PATH_RUN messages of one index. */
 static void
 open_run(struct wg_path *path, uint32_t index, struct path_in *in, unsigned n, struct wg_now now)
@@ -198,7 +226,7 @@ open_run(struct wg_path *path, uint32_t index, struct path_in *in, unsigned n, s
 		drop_run(path, in, n, WG_DROP_OTHER_WORKER);
 		return;
 	}
-	peer = path_peer_by_number(path, index_number(&path->index, index));
+	peer = path_peer_by_number(path, number_of(path, index));
 	if (peer)
 		session = sessions_find(&peer->sessions, index);
 	if (!session) {

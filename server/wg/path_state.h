@@ -19,6 +19,12 @@
 #define PATH_PAGE  1024U
 #define PATH_PAGES (WG_PEERS_MAX / PATH_PAGE)
 
+/* Numbers that were worked out from an index: they cannot become wrong, only be pushed out. */
+#define PATH_SEEN 2048U
+struct seen_index {
+	uint32_t index, number;
+};
+
 /* The source address that was last found to be the peer's, and for which version of the table. */
 struct owned_source {
 	uint64_t version; /* 0: none */
@@ -64,6 +70,8 @@ struct wg_path {
 	struct path_peers ready;
 	struct path_peers urgent, waiting; /* reports, both in the order in which they are due */
 
+	struct seen_index seen[PATH_SEEN];
+
 	/* of the run in hand */
 	struct aead_job jobs[PATH_RUN];
 	uint16_t which[PATH_RUN];
@@ -104,6 +112,9 @@ path_session_ended(const struct session *session, struct wg_now now)
 {
 	return now.boot - session->birth >= WG_REJECT_AFTER_TIME;
 }
+
+/* Makes true whatever stands in the table before it was used. */
+void path_seen_init(struct wg_path *path);
 
 /* The session to send @n messages with, or NULL; one that is too old or used up sends no more. */
 struct session *path_sendable(struct path_peer *peer, unsigned n, struct wg_now now);

@@ -14,7 +14,7 @@ timer_heap_reserve(struct timer_heap *heap, uint32_t peers)
 
 	if (peers <= heap->room)
 		return 0;
-	bigger = reallocarray(heap->heap, room, sizeof(*heap->heap));
+	bigger = reallocarray(heap->heap, room, sizeof(struct timers *));
 	if (!bigger)
 		return -ENOMEM;
 	heap->heap = bigger;
