@@ -35,12 +35,13 @@ has_control(const char *text)
 	return false;
 }
 
+/* No blank at its end either: it would be lost where a line is read. */
 static int
 text_copy(char *field, size_t size, const char *text)
 {
 	const size_t len = strlen(text);
 
-	if (len >= size || has_control(text))
+	if (len >= size || has_control(text) || (len && text[len - 1] == ' '))
 		return -EINVAL;
 	memcpy(field, text, len + 1);
 	return 0;
@@ -324,7 +325,7 @@ level_print(const void *field, char *out, size_t len)
 }
 
 const struct value_kind value_PATH = {path_parse, text_print, false,
-				      "an absolute path of at most 1023 bytes"};
+				      "an absolute path of at most 1023 bytes, no blank at its end"};
 const struct value_kind value_SOCKET_PATH = {socket_path_parse, text_print, false,
 					     "an absolute path of at most 107 bytes"};
 const struct value_kind value_SECRET = {
