@@ -64,6 +64,21 @@ settled(struct reconcile *reconcile)
 	}
 }
 
+/* Nothing is left to tell; what was refused stays said until it is not wanted so any more. */
+static void
+at_rest(struct reconcile *reconcile)
+{
+	struct board *board = reconcile->board;
+	struct wanted_counts counts;
+
+	reconcile->step_peers = PLAN_PEERS_MAX;
+	if (!board->tunnel_error)
+		return;
+	wanted_count(&board->wanted, wall(), &counts);
+	if (!counts.refused)
+		board->tunnel_error = 0;
+}
+
 static void
 pace(struct reconcile *reconcile, nsec_t now)
 {
@@ -94,7 +109,7 @@ turn(struct reconcile *reconcile, nsec_t now)
 	if (reconcile->step.change != CHANGE_NONE)
 		tell_step(reconcile, now);
 	else
-		reconcile->step_peers = PLAN_PEERS_MAX;
+		at_rest(reconcile);
 }
 
 void
@@ -219,7 +234,6 @@ stepped(struct reconcile *reconcile, const char *text, size_t len, nsec_t now)
 	if (reconcile->step.change != CHANGE_INITIATE)
 		log_debug("tunnel=told change=%d peers=%zu", (int)reconcile->step.change, reconcile->step.n);
 	reconcile->backoff = 0;
-	board->tunnel_error = 0;
 }
 
 void

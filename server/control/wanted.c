@@ -294,6 +294,7 @@ wanted_count(const struct wanted *wanted, time_t now, struct wanted_counts *ret)
 		else
 			ret->active++;
 		ret->online += peer->last_handshake_at > 0 && now - peer->last_handshake_at < RECENT_SECONDS;
+		ret->refused += peer->refused;
 		ret->without_end += peer->access.end == 0;
 		ret->ever_shook_hands |= peer->last_handshake_at > 0;
 	}

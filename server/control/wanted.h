@@ -57,7 +57,7 @@ size_t wanted_take_notes(struct wanted *wanted, struct gateway_note *notes, size
 void wanted_unwritten(struct wanted *wanted, const struct gateway_note *notes, size_t n);
 
 struct wanted_counts {
-	size_t total, active, disabled, expired, online, without_end;
+	size_t total, active, disabled, expired, online, without_end, refused;
 	bool ever_shook_hands;
 };
 void wanted_count(const struct wanted *wanted, time_t now, struct wanted_counts *ret);
