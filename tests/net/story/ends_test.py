@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""An end of access, in the tunnel alone: no control, no database, its TUN queue and its sockets full."""
+import base64
+import os
+import socket
+import struct
+import subprocess
+import time
+
+from lab import Skip, main, need, program, test, wait_until
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PORT = 51820
+
+
+def uapi(ifname, text):
+    """One request to the tunnel's socket; the answer's lines."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(10)
+        s.connect(f"/var/run/wireguard/{ifname}.sock")
+        s.sendall(text.encode())
+        answer = b""
+        while not answer.endswith(b"\n\n"):
+            part = s.recv(65536)
+            assert part, f"closed after {answer!r}"
+            answer += part
+    lines = answer.decode().splitlines()
+    assert "errno=0" in lines, lines
+    return lines
+
+
+def hexadecimal(key):
+    return base64.b64decode(key).hex()
+
+
+class Wall:
+    """The wall clock of programs that preload it."""
+
+    def __init__(self, lab):
+        self.library = os.path.join(lab.dir, "wallclock.so")
+        done = subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", self.library, os.path.join(HERE, "wallclock.c")],
+                              capture_output=True, text=True)
+        if done.returncode:
+            raise Skip("no C compiler: " + done.stderr[:100])
+        self.path = os.path.join(lab.dir, "wallclock")
+        self.move(0)
+        self.env = dict(os.environ, LD_PRELOAD=self.library, WALLCLOCK=self.path)
+
+    def move(self, seconds):
+        with open(self.path, "r+b" if os.path.exists(self.path) else "wb") as f:
+            f.write(struct.pack("=q", seconds))
+
+
+class Ends:
+    """Our tunnel `wg0` in namespace gw, wireguard-go `wgc` in namespace client, floods both ways."""
+
+    def __init__(self, lab):
+        need("wg", "wireguard-go", "iperf3")
+        self.lab, self.wall = lab, Wall(lab)
+        gw, client = self.gw, self.client = lab.ns("gw"), lab.ns("client")
+        lab.veth(gw, "vg", "192.0.2.1/24", client, "vc", "192.0.2.2/24")
+        key = {n: subprocess.run(["wg", "genkey"], capture_output=True, text=True, check=True).stdout.strip() for n in "gc"}
+        self.public = {n: subprocess.run(["wg", "pubkey"], input=key[n], capture_output=True, text=True, check=True
+                                         ).stdout.strip() for n in "gc"}
+        self.tunnel = gw.start(program("warren-tunnel"), "-f", "wg0", env=self.wall.env)
+        self.other = client.start("wireguard-go", "-f", "wgc")
+        for name in ("wg0", "wgc"):
+            wait_until(lambda n=name: os.path.exists(f"/var/run/wireguard/{n}.sock"), "the UAPI socket of " + name)
+        gw.run("wg", "set", "wg0", "listen-port", PORT, "private-key", lab.file("kg", key["g"]),
+               "peer", self.public["c"], "allowed-ips", "10.9.0.2/32")
+        client.run("wg", "set", "wgc", "private-key", lab.file("kc", key["c"]), "peer", self.public["g"],
+                   "allowed-ips", "10.9.0.1/32", "endpoint", f"192.0.2.1:{PORT}")
+        for ns, dev, address in ((gw, "wg0", "10.9.0.1/24"), (client, "wgc", "10.9.0.2/24")):
+            ns.ip("addr", "add", address, "dev", dev)
+            ns.ip("link", "set", dev, "up", "mtu", 1420)
+        client.ping("10.9.0.1")
+
+    def end(self, at, state="active"):
+        uapi("wg0", f"set=1\npublic_key={hexadecimal(self.public['c'])}\nupdate_only=true\nwarren_state={state}\n"
+             f"warren_end={at}\n\n")
+
+    def flood(self, seconds):
+        """UDP without a bound both ways at once: the TUN's queue and the socket's buffer are full all the time."""
+        for ns, other, address, port in ((self.gw, self.client, "10.9.0.2", 5201), (self.client, self.gw, "10.9.0.1", 5202)):
+            other.start("iperf3", "-s", "-p", port, "--forceflush").wait_for("listening")
+            ns.start("iperf3", "-c", address, "-p", port, "-u", "-b", "0", "-l", "1000", "-t", seconds)
+        wait_until(lambda: min(self.received()) > 2000, "packets both ways")
+
+    def received(self):
+        """Packets that came out of the tunnel so far: at the gateway's device, at the client's."""
+        counts = []
+        for process, dev in ((self.tunnel, "wg0"), (self.other, "wgc")):
+            with open(f"/proc/{process.pid}/net/dev") as f:
+                line = next(x for x in f if x.strip().startswith(dev + ":"))
+            counts.append(int(line.split(":")[1].split()[1]))
+        return counts
+
+    def last_packets(self, until):
+        """Watches both counters until @until (monotonic); when each rose for the last time."""
+        before, at = self.received(), [0.0, 0.0]
+        while time.monotonic() < until:
+            time.sleep(0.005)
+            now = self.received()
+            for i in range(2):
+                if now[i] != before[i]:
+                    at[i] = time.monotonic()
+            before = now
+        return at
+
+
+def expect_end_at(ends, deadline, margin=2.5):
+    """The flood goes on until about @deadline (monotonic), and nothing passes a second after it."""
+    last = ends.last_packets(deadline + margin)
+    for way, at in zip(("to the gateway", "to the client"), last):
+        assert at >= deadline - 1.2, f"{way}: the last packet came {deadline - at:.2f} s before the end"
+        assert at <= deadline + 1, f"{way}: the last packet came {at - deadline:.2f} s after the end"
+
+
+@test
+def the_last_packet_passes_within_a_second_of_the_end_with_queues_full(lab):
+    ends = Ends(lab)
+    ends.flood(20)
+    end = int(time.time()) + 3
+    ends.end(end)
+    expect_end_at(ends, time.monotonic() + end - time.time())
+    assert not ends.client.ping("10.9.0.1", check=False, wait=1)
+
+
+@test
+def an_end_holds_when_the_wall_clock_is_set_back_an_hour(lab):
+    ends = Ends(lab)
+    ends.flood(20)
+    end = int(time.time()) + 3
+    ends.end(end)
+    deadline = time.monotonic() + end - time.time()
+    ends.wall.move(-3600)
+    expect_end_at(ends, deadline)
+
+
+@test
+def an_end_comes_at_once_when_the_wall_clock_passes_it(lab):
+    ends = Ends(lab)
+    ends.flood(20)
+    ends.end(int(time.time()) + 3000)
+    ends.wall.move(3600)
+    expect_end_at(ends, time.monotonic())
+
+
+@test
+def a_later_end_brings_the_peer_back_with_the_same_key(lab):
+    ends = Ends(lab)
+    ends.end(int(time.time()) - 1)
+    assert not ends.client.ping("10.9.0.1", check=False, wait=1)
+    ends.end(int(time.time()) + 3600)
+    wait_until(lambda: ends.client.ping("10.9.0.1", check=False, wait=1), "traffic after the renewal")
+    ends.end(0)
+    assert ends.client.ping("10.9.0.1")
+
+
+@test
+def a_peer_that_is_cut_gets_no_packet_and_no_handshake_until_it_is_active_again(lab):
+    ends = Ends(lab)
+    ends.end(0, "cut")
+    assert not ends.client.ping("10.9.0.1", check=False, wait=1)
+    before = ends.received()
+    ends.gw.ping("10.9.0.2", check=False, wait=1)
+    assert ends.received() == before
+    ends.end(0)
+    wait_until(lambda: ends.client.ping("10.9.0.1", check=False, wait=1), "traffic when it is active again")
+
+
+main()
