@@ -48,10 +48,10 @@ wg_private_key_set(struct wg_device *device, const struct private_key *key, stru
 		return;
 
 	identity_set(device, key);
-	peer = device->identity.present ? peers_by_key(&device->peers, &device->identity.key) : NULL;
+	peer = device->identity.present ? roster_by_key(&device->peers, &device->identity.key) : NULL;
 	if (peer)
 		wg_peer_remove(device, peer, out);
-	for (peer = NULL; (peer = peers_next(&device->peers, peer));) {
+	for (peer = NULL; (peer = roster_next(&device->peers, peer));) {
 		bytes_wipe(peer->static_static, sizeof(peer->static_static));
 		peer->ss_state = SS_UNKNOWN;
 		noise_wipe(&peer->handshake);
@@ -82,12 +82,12 @@ wg_peer_add(struct wg_device *device, const struct public_key *key, const struct
 
 	if (device->identity.present && bytes_equal(key->b, device->identity.key.b, KEY_LEN))
 		return -EKEYREJECTED;
-	if (peers_by_key(&device->peers, key))
+	if (roster_by_key(&device->peers, key))
 		return -EEXIST;
 	r = timer_heap_reserve(&device->timers, device->peers.count + 1);
 	if (r < 0)
 		return r;
-	r = peers_add(&device->peers, key, &peer);
+	r = roster_add(&device->peers, key, &peer);
 	if (r < 0)
 		return r;
 	peer->worker = peer->id.number % device->workers;
@@ -103,19 +103,19 @@ wg_peer_remove(struct wg_device *device, struct wg_peer *peer, const struct wg_e
 	allowedips_remove_all(device->allowed, &peer->allowed);
 	timers_stop_all(&device->timers, &peer->timers);
 	device_order_simple(device, peer, WG_ORDER_PEER_REMOVE, out);
-	peers_remove(&device->peers, peer);
+	roster_remove(&device->peers, peer);
 }
 
 struct wg_peer *
 wg_peer_find(const struct wg_device *device, const struct public_key *key)
 {
-	return peers_by_key(&device->peers, key);
+	return roster_by_key(&device->peers, key);
 }
 
 struct wg_peer *
 wg_peer_by_id(const struct wg_device *device, struct wg_peer_id id)
 {
-	struct wg_peer *peer = peers_by_number(&device->peers, id.number);
+	struct wg_peer *peer = roster_by_number(&device->peers, id.number);
 
 	return peer && peer->id.serial == id.serial ? peer : NULL;
 }
@@ -123,7 +123,7 @@ wg_peer_by_id(const struct wg_device *device, struct wg_peer_id id)
 struct wg_peer *
 wg_peer_next(const struct wg_device *device, const struct wg_peer *prev)
 {
-	return peers_next(&device->peers, prev);
+	return roster_next(&device->peers, prev);
 }
 
 uint32_t
@@ -256,7 +256,7 @@ wg_peer_source_clear(struct wg_device *device, struct wg_peer_id id, const struc
 void
 wg_sources_clear(struct wg_device *device, const struct wg_effects *out)
 {
-	for (struct wg_peer *peer = NULL; (peer = peers_next(&device->peers, peer));)
+	for (struct wg_peer *peer = NULL; (peer = roster_next(&device->peers, peer));)
 		route_forget_source(&peer->route);
 	for (unsigned i = 0; i < device->workers; i++) {
 		struct wg_order order = {.type = WG_ORDER_SOURCE_CLEAR};

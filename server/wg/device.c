@@ -26,7 +26,7 @@ wg_device_new(const struct wg_device_config *config, struct wg_device **ret)
 	device->random = config->random;
 	device->workers = config->workers;
 	index_init(&device->index, config->workers, &device->random);
-	peers_init(&device->peers, peers_max, &device->random);
+	roster_init(&device->peers, peers_max, &device->random);
 	r = allowedips_new(WG_ALLOWED_MAX, &device->allowed);
 	if (r < 0)
 		return r;
@@ -45,7 +45,7 @@ wg_device_free(struct wg_device *device)
 	ratelimit_free(device->ratelimit);
 	allowedips_free(device->allowed);
 	timer_heap_done(&device->timers);
-	peers_done(&device->peers);
+	roster_done(&device->peers);
 	bytes_wipe(device, sizeof(*device));
 	free(device);
 }
@@ -164,7 +164,7 @@ go_up(const struct turn *turn)
 	if (device->up)
 		return;
 	device->up = true;
-	for (struct wg_peer *peer = NULL; (peer = peers_next(&device->peers, peer));) {
+	for (struct wg_peer *peer = NULL; (peer = roster_next(&device->peers, peer));) {
 		if (peer->keepalive == 0)
 			continue;
 		timers_arm(&device->timers, &peer->timers, TIMER_PERSISTENT,
@@ -179,7 +179,7 @@ go_down(const struct turn *turn)
 	struct wg_device *device = turn->device;
 
 	device->up = false;
-	for (struct wg_peer *peer = NULL; (peer = peers_next(&device->peers, peer));) {
+	for (struct wg_peer *peer = NULL; (peer = roster_next(&device->peers, peer));) {
 		timers_stop_all(&device->timers, &peer->timers);
 		peer->attempts = 0;
 		peer->another_keepalive = false;

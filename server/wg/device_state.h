@@ -7,7 +7,7 @@
 #include "server/wg/cookie.h"
 #include "server/wg/device.h"
 #include "server/wg/noise.h"
-#include "server/wg/peers.h"
+#include "server/wg/roster.h"
 #include "server/wg/ratelimit.h"
 #include "server/wg/timers.h"
 
@@ -20,7 +20,7 @@ struct wg_device {
 	struct cookie_checker checker;
 	struct ratelimit *ratelimit;
 	struct allowedips *allowed;
-	struct peers peers;
+	struct roster peers;
 	struct timer_heap timers;
 	struct wg_counters counters;
 };

@@ -196,7 +196,7 @@ initiation_judge(const struct turn *turn, const uint8_t *message, struct noise_i
 
 	if (noise_initiation_open(initiation, &device->identity, message) < 0)
 		return WG_DROP_HANDSHAKE;
-	peer = peers_by_key(&device->peers, &initiation->remote);
+	peer = roster_by_key(&device->peers, &initiation->remote);
 	if (!peer)
 		return WG_DROP_UNKNOWN_PEER;
 	why = device_refuses(turn, peer);
@@ -244,7 +244,7 @@ response_receive(const struct turn *turn, const uint8_t *message, const struct w
 	struct wg_device *device = turn->device;
 	const uint32_t receiver = le32_load(message + 8);
 	const struct wg_route route = route_back(arrival);
-	struct wg_peer *peer = peers_by_number(&device->peers, index_number(&device->index, receiver));
+	struct wg_peer *peer = roster_by_number(&device->peers, index_number(&device->index, receiver));
 	enum wg_drop why;
 
 	if (!peer || peer->handshake.state != NOISE_INITIATION_SENT ||
@@ -272,7 +272,7 @@ cookie_receive(const struct turn *turn, const uint8_t *message)
 {
 	struct wg_device *device = turn->device;
 	const uint32_t receiver = le32_load(message + 4);
-	struct wg_peer *peer = peers_by_number(&device->peers, index_number(&device->index, receiver));
+	struct wg_peer *peer = roster_by_number(&device->peers, index_number(&device->index, receiver));
 
 	if (!peer)
 		return WG_DROP_COOKIE_REPLY;

@@ -1,8 +1,8 @@
 /*
  * The device's peers: found by public key, by number, and in order of number.
  */
-#ifndef SERVER_WG_PEERS_H
-#define SERVER_WG_PEERS_H
+#ifndef SERVER_WG_ROSTER_H
+#define SERVER_WG_ROSTER_H
 
 #include "server/wg/allowedips.h"
 #include "server/wg/cookie.h"
@@ -53,7 +53,7 @@ struct wg_peer {
 	uint64_t path_rx_bytes, path_tx_bytes; /* as the path said last */
 };
 
-struct peers {
+struct roster {
 	uint8_t hash_key[16];
 	struct wg_peer **buckets; /* by public key */
 	uint32_t bucket_count;    /* a power of two */
@@ -65,17 +65,17 @@ struct peers {
 };
 
 /* @max at most WG_PEERS_MAX. */
-void peers_init(struct peers *peers, uint32_t max, const struct wg_random *random);
-void peers_done(struct peers *peers); /* of what peers_remove() left */
+void roster_init(struct roster *peers, uint32_t max, const struct wg_random *random);
+void roster_done(struct roster *peers); /* of what roster_remove() left */
 
 /* Zeroes but for id and key.  -ENOSPC, -ENOMEM; @key must be new. */
-int peers_add(struct peers *peers, const struct public_key *key, struct wg_peer **ret) _must_check_;
+int roster_add(struct roster *peers, const struct public_key *key, struct wg_peer **ret) _must_check_;
 
 /* Wipes and frees @peer. */
-void peers_remove(struct peers *peers, struct wg_peer *peer);
+void roster_remove(struct roster *peers, struct wg_peer *peer);
 
-struct wg_peer *peers_by_key(const struct peers *peers, const struct public_key *key);
-struct wg_peer *peers_by_number(const struct peers *peers, uint32_t number);
-struct wg_peer *peers_next(const struct peers *peers, const struct wg_peer *prev);
+struct wg_peer *roster_by_key(const struct roster *peers, const struct public_key *key);
+struct wg_peer *roster_by_number(const struct roster *peers, uint32_t number);
+struct wg_peer *roster_next(const struct roster *peers, const struct wg_peer *prev);
 
 #endif

@@ -1,4 +1,4 @@
-#include "server/wg/peers.h"
+#include "server/wg/roster.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -8,18 +8,18 @@
 
 #define BUCKETS_MIN 64U
 
-_Static_assert(sizeof(((struct peers *)0)->hash_key) == crypto_shorthash_KEYBYTES, "SipHash's key");
+_Static_assert(sizeof(((struct roster *)0)->hash_key) == crypto_shorthash_KEYBYTES, "SipHash's key");
 
 void
-peers_init(struct peers *peers, uint32_t max, const struct wg_random *random)
+roster_init(struct roster *peers, uint32_t max, const struct wg_random *random)
 {
-	*peers = (struct peers){.max = max};
+	*peers = (struct roster){.max = max};
 	random->fill(random->ctx, peers->hash_key, sizeof(peers->hash_key));
 	random->fill(random->ctx, &peers->serial, sizeof(peers->serial));
 }
 
 void
-peers_done(struct peers *peers)
+roster_done(struct roster *peers)
 {
 	for (uint32_t i = 0; i < peers->top; i++) {
 		if (peers->numbers[i])
@@ -29,11 +29,11 @@ peers_done(struct peers *peers)
 	free(peers->buckets);
 	free(peers->numbers);
 	free(peers->unused);
-	*peers = (struct peers){0};
+	*peers = (struct roster){0};
 }
 
 static struct wg_peer **
-bucket_of(const struct peers *peers, const struct public_key *key)
+bucket_of(const struct roster *peers, const struct public_key *key)
 {
 	uint8_t out[crypto_shorthash_BYTES];
 
@@ -42,7 +42,7 @@ bucket_of(const struct peers *peers, const struct public_key *key)
 }
 
 static int
-buckets_grow(struct peers *peers)
+buckets_grow(struct roster *peers)
 {
 	const uint32_t count = MAX(BUCKETS_MIN, peers->bucket_count * 2);
 	struct wg_peer **buckets;
@@ -55,7 +55,7 @@ buckets_grow(struct peers *peers)
 	free(peers->buckets);
 	peers->buckets = buckets;
 	peers->bucket_count = count;
-	for (struct wg_peer *peer = NULL; (peer = peers_next(peers, peer));) {
+	for (struct wg_peer *peer = NULL; (peer = roster_next(peers, peer));) {
 		struct wg_peer **bucket = bucket_of(peers, &peer->key);
 
 		peer->same_hash = *bucket;
@@ -65,7 +65,7 @@ buckets_grow(struct peers *peers)
 }
 
 static int
-numbers_grow(struct peers *peers)
+numbers_grow(struct roster *peers)
 {
 	const uint32_t room = MAX(64U, peers->room * 2);
 	struct wg_peer **numbers;
@@ -86,7 +86,7 @@ numbers_grow(struct peers *peers)
 }
 
 int
-peers_add(struct peers *peers, const struct public_key *key, struct wg_peer **ret)
+roster_add(struct roster *peers, const struct public_key *key, struct wg_peer **ret)
 {
 	struct wg_peer *peer, **bucket;
 	int r;
@@ -118,7 +118,7 @@ peers_add(struct peers *peers, const struct public_key *key, struct wg_peer **re
 }
 
 void
-peers_remove(struct peers *peers, struct wg_peer *peer)
+roster_remove(struct roster *peers, struct wg_peer *peer)
 {
 	struct wg_peer **at = bucket_of(peers, &peer->key);
 
@@ -133,7 +133,7 @@ peers_remove(struct peers *peers, struct wg_peer *peer)
 }
 
 struct wg_peer *
-peers_by_key(const struct peers *peers, const struct public_key *key)
+roster_by_key(const struct roster *peers, const struct public_key *key)
 {
 	struct wg_peer *peer = peers->bucket_count > 0 ? *bucket_of(peers, key) : NULL;
 
@@ -143,13 +143,13 @@ peers_by_key(const struct peers *peers, const struct public_key *key)
 }
 
 struct wg_peer *
-peers_by_number(const struct peers *peers, uint32_t number)
+roster_by_number(const struct roster *peers, uint32_t number)
 {
 	return number < peers->top ? peers->numbers[number] : NULL;
 }
 
 struct wg_peer *
-peers_next(const struct peers *peers, const struct wg_peer *prev)
+roster_next(const struct roster *peers, const struct wg_peer *prev)
 {
 	for (uint32_t i = prev ? prev->id.number + 1 : 0; i < peers->top; i++)
 		if (peers->numbers[i])
