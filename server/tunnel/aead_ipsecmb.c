@@ -42,7 +42,7 @@ job_run(IMB_MGR *manager, const struct aead_job *job, IMB_CIPHER_DIRECTION direc
 	mb->msg_len_to_cipher_in_bytes = mb->msg_len_to_hash_in_bytes = len;
 	mb->auth_tag_output = tag;
 	mb->auth_tag_output_len_in_bytes = AEAD_TAG_LEN;
-	mb = IMB_SUBMIT_JOB(manager);
+	mb = IMB_SUBMIT_JOB_NOCHECK(manager);
 	if (!mb) /* the nonce is ours until it is done */
 		mb = IMB_FLUSH_JOB(manager);
 	if (!mb || mb->status != IMB_STATUS_COMPLETED)

@@ -10,6 +10,7 @@ static int
 sodium_init_checked(struct aead *aead)
 {
 	aead_sodium_init(aead);
+	aead->name = "sodium"; /* as docs/uapi.md has it */
 	return 0;
 }
 
