@@ -1,0 +1,63 @@
+/*
+ * One connection of the cross-platform UAPI (docs/uapi.md): bytes in, bytes out, changes to the device
+ * in between.  No descriptors here: server/tunnel/uapi_server.h has them.
+ *
+ * Every line is applied as it comes, so that a request may be of any length; answers are made piece by
+ * piece while there is room, so that one may be of any length too.
+ */
+#ifndef SERVER_TUNNEL_UAPI_H
+#define SERVER_TUNNEL_UAPI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "server/tunnel/text.h"
+#include "server/wg/device.h"
+
+#define UAPI_LINE_MAX    512          /* the longest line; longer ones are -EPROTO */
+#define UAPI_OUT_HIGH    (32U * 1024) /* no more is made while that much waits to be written */
+#define UAPI_WATCH_QUEUE 1024 /* changes that wait for a slow reader; then all peers are looked at anew */
+
+/* Who is at the other end. */
+enum uapi_rights {
+	UAPI_ALL,     /* stand-alone */
+	UAPI_CONTROL, /* managed: peers, but not the device itself; no secrets in answers */
+	UAPI_READ,    /* managed: changes nothing; no secrets in answers */
+};
+
+/* What it acts on.  Lent, and the same for all connections. */
+struct uapi_host {
+	struct wg_device *device;
+	const struct wg_effects *effects;
+	void *ctx;
+	struct wg_now (*now)(void *ctx);
+	uint16_t (*port_get)(void *ctx);
+	int (*port_set)(void *ctx, uint16_t port);
+	uint32_t (*mark_get)(void *ctx);
+	int (*mark_set)(void *ctx, uint32_t mark);
+	void (*more)(void *ctx, struct text *out); /* the device's warren_ lines */
+};
+
+struct uapi;
+
+int uapi_new(const struct uapi_host *host, enum uapi_rights rights, struct uapi **ret) _must_check_;
+
+/* A peer that an unfinished request made new goes with it. */
+void uapi_free(struct uapi *uapi);
+void uapi_freep(struct uapi **uapi);
+
+/*
+ * Takes bytes that came.  Returns how many: what is left is to be given again when the output has
+ * been taken.  -ERR_CLOSED: no more is to be read, write what waits and close.
+ */
+ssize_t uapi_input(struct uapi *uapi, const char *bytes, size_t len);
+
+/* What is to be written, lent until the next call; *@len is 0 for nothing.  -ENOMEM: close. */
+int uapi_output(struct uapi *uapi, const char **bytes, size_t *len) _must_check_;
+void uapi_written(struct uapi *uapi, size_t len);
+
+/* Something of that peer changed: those who watch are told by the next uapi_output(). */
+void uapi_changed(struct uapi *uapi, struct wg_peer_id peer);
+
+#endif

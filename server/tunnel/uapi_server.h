@@ -1,0 +1,30 @@
+/*
+ * The connections of the UAPI: a listening socket, and connections that were handed over.  A connection
+ * that does not read is not written to, and not read from; it delays nobody.
+ */
+#ifndef SERVER_TUNNEL_UAPI_SERVER_H
+#define SERVER_TUNNEL_UAPI_SERVER_H
+
+#include "server/proc/loop.h"
+#include "server/tunnel/uapi.h"
+
+#define UAPI_CONNECTIONS_MAX 64 /* further clients wait in the listen queue */
+
+struct uapi_server;
+
+/* @settle is called when requests may have changed the device, after the host's functions. */
+int uapi_server_new(struct loop *loop, const struct uapi_host *host, void (*settle)(void *ctx), void *ctx,
+		    struct uapi_server **ret) _must_check_;
+void uapi_server_free(struct uapi_server *server);
+void uapi_server_freep(struct uapi_server **server);
+
+/* Takes over a listening socket. */
+int uapi_server_listen(struct uapi_server *server, int fd, enum uapi_rights rights) _must_check_;
+
+/* Takes over a connection, also on failure. */
+int uapi_server_connect(struct uapi_server *server, int fd, enum uapi_rights rights) _must_check_;
+
+/* Something of that peer changed.  Watchers are told at the next turn of the loop. */
+void uapi_server_changed(struct uapi_server *server, struct wg_peer_id peer);
+
+#endif
