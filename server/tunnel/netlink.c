@@ -55,7 +55,7 @@ int
 netlink_read(int fd, unsigned ifindex, struct netlink_heard *ret)
 {
 	_Alignas(struct nlmsghdr) char buffer[READ_LEN];
-	struct sockaddr_nl from;
+	struct sockaddr_nl from = {0};
 
 	*ret = (struct netlink_heard){0};
 	for (;;) {

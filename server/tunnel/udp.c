@@ -126,7 +126,7 @@ static int
 both_open(struct udp *ret, uint16_t port, struct stats *stats)
 {
 	struct udp udp = UDP_NONE;
-	struct endpoint local;
+	struct endpoint local = {0};
 	int r;
 
 	r = family_open(UDP4, port, stats);
@@ -172,7 +172,7 @@ udp_open(struct udp *ret, uint16_t port, uint32_t mark, struct stats *stats)
 int
 udp_adopt(struct udp *udp, enum udp_family family, int fd, struct stats *stats)
 {
-	struct endpoint local;
+	struct endpoint local = {0};
 	int r, type = 0;
 	socklen_t len = sizeof(type);
 
