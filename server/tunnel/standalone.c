@@ -101,7 +101,7 @@ stale(const struct sockaddr_un *sa)
 static int
 bind_path(int fd, const struct sockaddr_un *sa)
 {
-	const mode_t mask = umask(0077);
+	const mode_t mask = umask(0177);
 	int r = bind(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 ? -errno : 0;
 
 	if (r == -EADDRINUSE && stale(sa) && unlink(sa->sun_path) == 0)
