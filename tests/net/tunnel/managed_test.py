@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""The tunnel as a child: this test plays warrend, and hands it everything over descriptor 3."""
+import array
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+
+from lab import PATIENCE, main, test, wait_until
+from wires import Side, hexadecimal, ours
+
+# the numbers of server/proc/message.h, in the order of its table
+HELLO, CONFIG, SOCKET, IDENTITY, CHANNEL, GO, READY, TUN, STOP = range(1, 10)
+
+
+class Parent:
+    """warrend's end of a child's channel."""
+
+    def __init__(self, lab, ns):
+        self.socket, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(PATIENCE)
+        launcher = lab.file("child.py", f"import os\nos.dup2({child.fileno()}, 3)\nos.set_inheritable(3, True)\n"
+                                        f"os.execv({ours()!r}, ['warren-tunnel', '--managed'])\n")
+        self.process = ns.start("python3", launcher, pass_fds=(child.fileno(),))
+        child.close()
+        assert self.receive() == (HELLO, b"tunnel")
+
+    def receive(self):
+        data = self.socket.recv(70000)
+        kind, length = struct.unpack("<II", data[:8])
+        assert length == len(data) - 8
+        return kind, data[8:]
+
+    def send(self, kind, body=b"", fds=()):
+        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self.socket.sendmsg([struct.pack("<II", kind, len(body)) + body], control)
+
+    def channel(self, name):
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        mine.settimeout(PATIENCE)
+        self.send(CHANNEL, name.encode(), [theirs.fileno()])
+        theirs.close()
+        return mine
+
+
+def say(channel, request):
+    channel.sendall(request.encode())
+    answer = b""
+    while not answer.endswith(b"\n\n"):
+        got = channel.recv(65536)
+        assert got, "the channel ended"
+        answer += got
+    return answer.decode()
+
+
+def inside(name, what):
+    """Calls @what in that namespace."""
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    here, there = os.open("/proc/self/ns/net", os.O_RDONLY), os.open(f"/run/netns/{name}", os.O_RDONLY)
+    assert libc.setns(there, 0x40000000) == 0
+    try:
+        return what()
+    finally:
+        assert libc.setns(here, 0x40000000) == 0
+        os.close(here)
+        os.close(there)
+
+
+def tun():
+    fd = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(fd, 0x400454CA, struct.pack("16sH14x", b"wg0", 1 | 0x1000 | 0x4000 | 0x100))
+    return fd
+
+
+def udp(family, address):
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    if family == socket.AF_INET6:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    s.bind((address, 51820))
+    return s
+
+
+class Gateway:
+    """Sockets in the outer namespace "out", the device in the inner one "in", a client in "b"."""
+
+    def __init__(self, lab, late_tun=False):
+        self.lab = lab
+        self.outer, self.inner = lab.ns("out"), lab.ns("in")
+        self.client = Side(lab, "b", 2, "wireguard-go")
+        lab.veth(self.outer, "vo", ["192.0.2.1/24", "2001:db8::1/64"], self.client.ns, "vb", ["192.0.2.2/24", "2001:db8::2/64"])
+        self.client.start()
+        key = subprocess.run(["wg", "genkey"], capture_output=True, text=True, check=True).stdout.strip()
+        self.public = subprocess.run(["wg", "pubkey"], input=key, capture_output=True, text=True, check=True).stdout.strip()
+        self.parent = Parent(lab, self.inner)
+        self.parent.send(CONFIG, b"WARREN_LISTEN_PORT=51820\nWARREN_LOG_LEVEL=debug\n")
+        for name, family, address in (("udp4", socket.AF_INET, "0.0.0.0"), ("udp6", socket.AF_INET6, "::")):
+            s = inside("out", lambda: udp(family, address))
+            self.parent.send(SOCKET, name.encode(), [s.fileno()])
+            s.close()
+        self.uapi_path = os.path.join(lab.dir, "wg0.sock")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.uapi_path)
+        listener.listen()
+        self.parent.send(SOCKET, b"uapi:wg0", [listener.fileno()])
+        listener.close()
+        self.tun = inside("in", tun)
+        if not late_tun:
+            self.hand_tun()
+        self.parent.send(IDENTITY, bytes.fromhex(hexadecimal(key)))
+        self.control = self.parent.channel("control")
+        self.parent.send(GO)
+        assert self.parent.receive() == (READY, b"")
+        if late_tun:
+            self.hand_tun()
+        self.client.set("peer", self.public, "allowed-ips", "10.9.0.1/32,fd09::1/128", "endpoint", "192.0.2.1:51820")
+
+    def hand_tun(self):
+        self.parent.send(SOCKET, b"tun:wg0", [self.tun])
+        self.inner.ip("addr", "add", "10.9.0.1/24", "dev", "wg0")
+        self.inner.ip("link", "set", "wg0", "mtu", "1420", "up")
+
+    def allow(self, more=""):
+        key = hexadecimal(self.client.public)
+        assert say(self.control, f"set=1\npublic_key={key}\nreplace_allowed_ips=true\nallowed_ip=10.9.0.2/32\n{more}\n") == "errno=0\n\n"
+
+    def pings(self):
+        return wait_until(lambda: self.client.ns.ping("10.9.0.1", check=False, wait=1), "an answer through the gateway", 40)
+
+
+@test
+def a_managed_tunnel_carries_packets_between_namespaces(lab):
+    gateway = Gateway(lab)
+    gateway.allow()
+    gateway.pings()
+    full = say(gateway.control, "get=1\nwarren_protocol=1\n\n")
+    assert "warren_protocol=1\n" in full and f"warren_public_key={hexadecimal(gateway.public)}\n" in full
+    assert "listen_port=51820\n" in full and "private_key" not in full and "preshared" not in full
+    gateway.parent.send(STOP)
+    assert gateway.parent.process.wait() == 0
+
+
+@test
+def a_device_that_comes_later_is_taken(lab):
+    gateway = Gateway(lab, late_tun=True)
+    gateway.allow()
+    gateway.pings()
+
+
+@test
+def a_sibling_may_not_touch_the_device_and_others_touch_nothing(lab):
+    gateway = Gateway(lab)
+    gateway.allow()
+    for line in ("private_key=" + "11" * 32, "listen_port=1", "fwmark=1"):
+        assert say(gateway.control, f"set=1\n{line}\n\n") == "errno=-13\n\n"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.settimeout(PATIENCE)
+        other.connect(gateway.uapi_path)
+        assert say(other, "set=1\nreplace_peers=true\n\n") == "errno=-13\n\n"
+        assert hexadecimal(gateway.client.public) in say(other, "get=1\n\n")
+    gateway.pings()
+
+
+@test
+def events_come_on_a_watch_and_channels_may_be_replaced(lab):
+    gateway = Gateway(lab)
+    watch = gateway.parent.channel("control-watch")
+    assert say(watch, "set=1\nwarren_watch=true\n\n") == "errno=0\n\n"
+    gateway.allow()
+    gateway.pings()
+    event = b""
+    while b"\n\n" not in event:
+        event += watch.recv(65536)
+    first = event.decode().split("\n\n")[0].split("\n")
+    assert first[0] == "public_key=" + hexadecimal(gateway.client.public), event
+    assert "endpoint=192.0.2.2:51820" in first, event
+    gateway.control.close()
+    watch.close()
+    gateway.control = gateway.parent.channel("control")
+    assert hexadecimal(gateway.client.public) in say(gateway.control, "get=1\n\n")
+    gateway.pings()
+
+
+@test
+def a_new_tunnel_told_the_last_endpoint_calls_a_silent_client(lab):
+    gateway = Gateway(lab)
+    gateway.allow("endpoint=192.0.2.2:51820\nwarren_initiate=true\n")
+    wait_until(lambda: gateway.client.handshake() > 0, "a handshake that the client did not begin")
+    gateway.client.ns.ping("10.9.0.1")
+
+
+@test
+def it_holds_no_capability_it_could_use_and_executes_nothing(lab):
+    gateway = Gateway(lab)
+    status = dict(line.split(":\t", 1) for line in open(f"/proc/{gateway.parent.process.pid}/status") if ":\t" in line)
+    assert status["NoNewPrivs"].strip() == "1"
+    assert status["Seccomp"].strip() == "2" or "asan" in ours(), status["Seccomp"]
+    assert status["Threads"].strip() in ("2", "3"), status["Threads"]
+
+
+@test
+def the_end_of_the_parent_ends_it(lab):
+    gateway = Gateway(lab)
+    gateway.parent.socket.close()
+    gateway.parent.process.wait()
+
+
+main()
