@@ -13,7 +13,7 @@
 #define NUMBER_BITS  20
 #define INDEX_ROUNDS 6
 
-_Static_assert(WG_PEERS_MAX == 1U << NUMBER_BITS, "a peer number fits");
+_Static_assert(WG_PEERS_MAX >> NUMBER_BITS == 1, "a peer number fits");
 
 static inline uint64_t
 rotate(uint64_t x, unsigned by)

@@ -36,7 +36,7 @@ staged_init(struct staged *staged, uint32_t slots, uint32_t packet_max)
 void
 staged_done(struct staged *staged)
 {
-	for (uint32_t i = staged->oldest; i != 0; i = staged->slots[i - 1].newer)
+	for (uint32_t i = staged->oldest; i != 0 && staged->slots; i = staged->slots[i - 1].newer)
 		bytes_wipe(staged->memory + (size_t)(i - 1) * staged->slot_len, staged->slot_len);
 	free(staged->slots);
 	free(staged->memory);
