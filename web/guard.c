@@ -45,7 +45,8 @@ enum refusal
 guard_line(struct head *head, const char *method, const char *target, const char *version)
 {
 	*head = (struct head){0};
-	if (!is_token(method) || strlen(method) >= sizeof(head->method))
+	if (!*method || strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") < strlen(method) ||
+	    strlen(method) >= sizeof(head->method))
 		return REFUSAL_MALFORMED;
 	if (strcmp(version, "1.1") != 0 && strcmp(version, "1.0") != 0)
 		return REFUSAL_VERSION;

@@ -30,13 +30,12 @@ query_add(struct request *request, const char *text, size_t len, struct problem 
 	value_len = len - name_len - 1;
 	if (name_len == 0 || name_len >= sizeof(parameter->name) || !is_plain(text, name_len))
 		return problem(p, -ERR_INVALID, NULL, "There is no such query parameter.");
+	*parameter = (struct parameter){0};
 	memcpy(parameter->name, text, name_len);
-	parameter->name[name_len] = '\0';
 	if (value_len >= sizeof(parameter->value) || !is_plain(equals + 1, value_len))
 		return problem(p, -ERR_INVALID, parameter->name,
 			       "Its value is too long or has characters that nothing here takes.");
 	memcpy(parameter->value, equals + 1, value_len);
-	parameter->value[value_len] = '\0';
 	for (size_t i = 0; i < request->n_query; i++)
 		if (strcmp(request->query[i].name, parameter->name) == 0)
 			return problem(p, -ERR_INVALID, parameter->name, "It comes twice.");
