@@ -38,10 +38,12 @@ ip_is_private(const struct ip *ip)
 	return is_within(ip, cidrs, ARRAY_LEN(cidrs));
 }
 
+/* Nobody elsewhere can use it: loopback, and link-local, which is another's on each link. */
 static bool
-ip_is_own(const struct ip *ip)
+is_of_this_host_alone(const struct ip *ip)
 {
-	static const char *const cidrs[] = {"127.0.0.0/8", "0.0.0.0/8", "::/127"};
+	static const char *const cidrs[] = {"127.0.0.0/8", "0.0.0.0/8", "169.254.0.0/16", "::/127",
+					    "fe80::/10"};
 
 	return is_within(ip, cidrs, ARRAY_LEN(cidrs));
 }
@@ -76,7 +78,8 @@ reach_source(void)
 {
 	const struct ip source4 = source_towards("192.0.2.1:9");
 
-	return source4.family && !ip_is_own(&source4) ? source4 : source_towards("[2001:db8::1]:9");
+	return source4.family && !is_of_this_host_alone(&source4) ? source4
+								  : source_towards("[2001:db8::1]:9");
 }
 
 static void
@@ -151,7 +154,7 @@ resolvers_parse(const char *text, struct ip_list *ret)
 		struct ip ip;
 
 		if (sscanf(line, "nameserver%*[ \t]%45[0-9a-fA-F.:]", address) == 1 &&
-		    ip_parse(&ip, address) == 0 && !ip_is_own(&ip))
+		    ip_parse(&ip, address) == 0 && !is_of_this_host_alone(&ip))
 			ret->v[ret->n++] = ip;
 		line = strchr(line, '\n');
 		line += line != NULL;

@@ -45,7 +45,7 @@ void reach_find(const struct config *config, struct reach *ret);
 /* Private, shared (RFC 6598), link-local or loopback. */
 bool ip_is_private(const struct ip *ip);
 
-/* The first resolvers of a resolv.conf that are not this host's own loopback. */
+/* The first resolvers of a resolv.conf that others can use: neither loopback nor link-local. */
 void resolvers_parse(const char *text, struct ip_list *ret);
 
 /* WARREN_DNS, else the host's. */
