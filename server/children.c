@@ -62,6 +62,12 @@ tunnel_find(char out[CONFIG_PATH_LEN], struct trouble *t)
 		       dir);
 }
 
+static int
+postgres_probe(const void *cluster)
+{
+	return cluster_ready(cluster);
+}
+
 /* Nothing of the caller's environment but what a child can need. */
 static void
 environment_make(struct children *children, char *const env[])
@@ -126,7 +132,8 @@ roles_fill(struct children *c)
 				   .env = c->env,
 				   .sockets = "http admin",
 				   .stop_step = STOP_CONTROL,
-				   .stop_limit = SECONDS(10)};
+				   .stop_limit = SECONDS(10),
+				   .after = "postgres"};
 }
 
 int
@@ -154,6 +161,8 @@ children_init(struct children *ret, const struct config *config, const struct cl
 					      .argv = cluster_argv(cluster),
 					      .env = cluster_env(cluster),
 					      .silent = true,
+					      .probe = postgres_probe,
+					      .probe_arg = cluster,
 					      .stop_signal = CLUSTER_STOP_SIGNAL,
 					      .hurry_signal = CLUSTER_HURRY_SIGNAL,
 					      .death_signal = CLUSTER_STOP_SIGNAL,

@@ -26,7 +26,7 @@
 
 #define CHILD_STATES(X) /* state, words, may become */                                                       \
 	X(DOWN, "down", BIT(CHILD_UP) | BIT(CHILD_READY))                                                    \
-	X(UP, "starting", BIT(CHILD_BEGUN) | BIT(CHILD_STOPPING) | BIT(CHILD_DOWN))                          \
+	X(UP, "starting", BIT(CHILD_BEGUN) | BIT(CHILD_READY) | BIT(CHILD_STOPPING) | BIT(CHILD_DOWN))       \
 	X(BEGUN, "beginning", BIT(CHILD_READY) | BIT(CHILD_STOPPING) | BIT(CHILD_DOWN))                      \
 	X(READY, "ready", BIT(CHILD_STOPPING) | BIT(CHILD_DOWN))                                             \
 	X(STOPPING, "stopping", BIT(CHILD_DOWN))
@@ -53,8 +53,9 @@ struct instance {
 	pid_t pid;
 	int channel;
 	struct loop_io *io;
-	struct loop_timer *timer; /* DOWN: start again; UP: HELLO is late; STOPPING: kill */
+	struct loop_timer *timer; /* DOWN: start again; UP: HELLO is late, or probe; STOPPING: kill */
 	nsec_t backoff, ready_at;
+	bool proven; /* was READY once */
 };
 
 struct line { /* a link, and the end of it that waits */
@@ -73,6 +74,7 @@ struct supervisor {
 	struct instance instances[ROLES_MAX];
 	struct line lines[LINKS_MAX];
 	struct loop_timer *last;
+	nsec_t started_at;
 	bool started, announced, stopping, hurried, lingering, ended;
 	struct message message; /* the one being served */
 };
@@ -260,14 +262,51 @@ announce(struct supervisor *s, nsec_t now)
 	s->events.all_ready(s->events.arg, now);
 }
 
+static bool
+child_is_due(const struct instance *child, nsec_t now)
+{
+	const struct role *role = child->role;
+
+	if (role->needs && !kept_has(&child->s->kept, role->needs))
+		return false;
+	for (size_t i = 0; role->after && i < child->s->n_instances; i++) {
+		const struct instance *other = &child->s->instances[i];
+
+		if (strcmp(other->role->name, role->after) == 0)
+			return other->proven || other->backoff || now - child->s->started_at >= AFTER_LIMIT;
+	}
+	return true;
+}
+
+/* Those that waited for something else, not for their own back-off. */
+static void
+waiting_start(struct supervisor *s, nsec_t now)
+{
+	for (size_t i = 0; i < s->n_instances; i++) {
+		struct instance *child = &s->instances[i];
+
+		if (child->state == CHILD_DOWN && !child->backoff &&
+		    (child->role->needs || child->role->after))
+			child_start_now(child, now);
+	}
+}
+
+static void
+child_is_ready(struct instance *child, nsec_t now)
+{
+	child_move(child, CHILD_READY);
+	child->ready_at = now;
+	child->proven = true;
+	waiting_start(child->s, now);
+	announce(child->s, now);
+}
+
 static int
 on_ready(struct instance *child, nsec_t now)
 {
 	if (child->state != CHILD_BEGUN)
 		return -ERR_MESSAGE;
-	child_move(child, CHILD_READY);
-	child->ready_at = now;
-	announce(child->s, now);
+	child_is_ready(child, now);
 	return 0;
 }
 
@@ -403,8 +442,12 @@ child_start_now(struct instance *child, nsec_t now)
 	const struct role *role = child->role;
 	int r;
 
-	if (child->s->stopping || (role->needs && !kept_has(&child->s->kept, role->needs)))
+	if (child->s->stopping || child->state != CHILD_DOWN)
 		return;
+	if (!child_is_due(child, now)) {
+		loop_timer_set(child->timer, role->after ? child->s->started_at + AFTER_LIMIT : NSEC_NEVER);
+		return;
+	}
 	loop_timer_set(child->timer, NSEC_NEVER);
 	r = child_execute(child);
 	if (r < 0) {
@@ -413,14 +456,21 @@ child_start_now(struct instance *child, nsec_t now)
 			  role->path, error_words(r), (long long)(child->backoff / MILLISECONDS(1)));
 		return;
 	}
-	if (role->silent) {
-		child_move(child, CHILD_READY);
-		child->ready_at = now;
-		announce(child->s, now);
+	if (role->silent && !role->probe) {
+		child_is_ready(child, now);
 		return;
 	}
 	child_move(child, CHILD_UP);
-	loop_timer_set(child->timer, now + HELLO_LIMIT);
+	loop_timer_set(child->timer, now + (role->silent ? PROBE_EVERY : HELLO_LIMIT));
+}
+
+static void
+child_probe(struct instance *child, nsec_t now)
+{
+	if (child->role->probe(child->role->probe_arg) == 0)
+		child_is_ready(child, now);
+	else
+		loop_timer_set(child->timer, now + PROBE_EVERY);
 }
 
 static void
@@ -430,6 +480,8 @@ on_timer(void *arg, nsec_t now)
 
 	if (child->state == CHILD_DOWN)
 		child_start_now(child, now);
+	else if (child->state == CHILD_UP && child->role->silent)
+		child_probe(child, now);
 	else
 		child_kill(child, -ETIMEDOUT,
 			   child->state == CHILD_STOPPING ? "it does not end" : "it does not speak");
@@ -556,6 +608,7 @@ child_ended(struct instance *child, int status, nsec_t now)
 	} else {
 		child_retry(child, now);
 		log_end(child, status);
+		waiting_start(child->s, now);
 		announce(child->s, now);
 	}
 	child->pid = 0;
@@ -678,6 +731,7 @@ supervisor_start(struct supervisor *s)
 {
 	assert(!s->started);
 	s->started = true;
+	s->started_at = loop_now(s->loop);
 	for (size_t i = 0; i < s->n_instances; i++)
 		child_start_now(&s->instances[i], loop_now(s->loop));
 }

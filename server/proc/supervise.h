@@ -31,6 +31,8 @@
 #define BACKOFF_RESET SECONDS(10) /* READY for so long: the next failure is a first one */
 #define HELLO_LIMIT   SECONDS(20)
 #define HURRY_LIMIT   SECONDS(2)
+#define PROBE_EVERY   MILLISECONDS(50)
+#define AFTER_LIMIT   SECONDS(10)
 
 /* One kind of child.  All pointers must outlive the supervisor. */
 struct role {
@@ -38,9 +40,12 @@ struct role {
 	const char *path;
 	const char *const *argv;
 	const char *const *env;
-	bool inside;         /* the inner namespaces */
-	uint64_t caps;       /* kept there */
-	bool silent;         /* speaks no messages: READY when executed, stopped by signal */
+	bool inside;   /* the inner namespaces */
+	uint64_t caps; /* kept there */
+	bool silent;   /* speaks no messages: READY when executed, or by @probe; stopped by signal */
+	/* Of a silent one: 0 when it serves, -EAGAIN until then; asked every PROBE_EVERY.  NULL: none. */
+	int (*probe)(const void *arg);
+	const void *probe_arg;
 	int stop_signal;     /* of a silent one */
 	int hurry_signal;    /* when the orderly stop is to be cut short; 0: SIGKILL */
 	int death_signal;    /* when warrend dies; 0: SIGKILL */
@@ -50,6 +55,7 @@ struct role {
 	const char *sockets; /* names of kept descriptors it gets, blanks between; "tun:*" is all of that
 				prefix */
 	const char *needs;   /* a kept descriptor without which it is not started; NULL */
+	const char *after;   /* not started before that role was READY, failed, or took AFTER_LIMIT; NULL */
 	unsigned stop_step;  /* those of step 0 are stopped first */
 	nsec_t stop_limit;   /* then it is killed */
 };

@@ -80,10 +80,15 @@ class Gateway:
         return self.process
 
     def start(self, *args, **more):
-        """Starts warrend and waits for its banner, which is returned."""
+        """Starts warrend and waits for its banner, which is returned, and until changes can be made."""
         self.launch(*args, **more)
         self.process.wait_for(r"^Warren is ready\.", 3 * PATIENCE)
+        wait_until(self.healthy, "the gateway to be healthy\n" + self.output()[-3000:], 3 * PATIENCE)
         return self.banner()
+
+    def healthy(self):
+        """Whether database and tunnel are there, as /health says."""
+        return self.ns.run("curl", "-sf", "-m", "5", "http://127.0.0.1:51821/health", check=False).returncode == 0
 
     def refused(self, *args, status=1, **more):
         """Starts warrend, which must end by itself; returns what it said."""

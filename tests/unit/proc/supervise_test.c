@@ -245,7 +245,8 @@ both_siblings_may_die_at_once(void **state)
 	assert_int_equal(supervisor_link(f->s, &link), 0);
 	supervisor_start(f->s);
 	UNTIL(f, f->ready == 1);
-	UNTIL(f, said(f, "control hears tunnel on tunnel") == 1);
+	UNTIL(f, said(f, "control hears tunnel on tunnel") == 1 &&
+			 said(f, "tunnel hears control on control") == 1);
 	kill(supervisor_pid(f->s, "control"), SIGKILL);
 	kill(supervisor_pid(f->s, "tunnel"), SIGKILL);
 	UNTIL(f, said(f, "control hears tunnel on tunnel") == 2 &&
@@ -395,7 +396,8 @@ the_stop_goes_step_by_step(void **state)
 	f->roles[3].silent = true;
 	f->roles[3].stop_signal = SIGINT;
 	start(f);
-	UNTIL(f, f->ready == 1 && said(f, "postgres executed") == 1);
+	UNTIL(f, f->ready == 1 && said(f, "postgres executed") == 1 && said(f, "control ready") == 1 &&
+			 said(f, "net ready") == 1 && said(f, "tunnel ready") == 1);
 	supervisor_stop(f->s, clock_boottime());
 	UNTIL(f, f->stopped == 1);
 	log_read(f, text);
@@ -403,6 +405,49 @@ the_stop_goes_step_by_step(void **state)
 	for (size_t i = 0; i < f->n_roles; i++)
 		assert_int_equal(supervisor_pid(f->s, f->roles[i].name), 0);
 	assert_true(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+}
+
+static int
+is_answered(const void *answer)
+{
+	return *(const int *)answer;
+}
+
+static void
+a_silent_child_is_ready_when_it_answers_and_others_wait_for_that(void **state)
+{
+	struct family *f = *state;
+	struct role *postgres = add(f, "postgres", "silent", NULL);
+	int answer = -EAGAIN;
+
+	postgres->silent = true;
+	postgres->probe = is_answered;
+	postgres->probe_arg = &answer;
+	add(f, "control", "good", NULL)->after = "postgres";
+	start(f);
+	UNTIL(f, said(f, "postgres executed") == 1);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(loop_turn(f->loop, clock_boottime() + MILLISECONDS(10)), 0);
+	assert_false(supervisor_is_ready(f->s, "postgres"));
+	assert_int_equal(supervisor_pid(f->s, "control"), 0);
+	answer = 0;
+	UNTIL(f, f->ready == 1 && said(f, "control ready") == 1);
+	assert_true(supervisor_is_ready(f->s, "postgres"));
+	answer = -EAGAIN; /* later it is not waited for any more */
+	kill(supervisor_pid(f->s, "postgres"), SIGKILL);
+	kill(supervisor_pid(f->s, "control"), SIGKILL);
+	UNTIL(f, said(f, "control ready") == 2);
+}
+
+static void
+who_waits_for_one_that_fails_is_started_nevertheless(void **state)
+{
+	struct family *f = *state;
+
+	add(f, "control", "good", NULL)->after = "postgres";
+	add(f, "postgres", "garbage", NULL);
+	start(f);
+	UNTIL(f, said(f, "control ready") == 1);
 }
 
 static void
@@ -513,6 +558,8 @@ main(void)
 		TEST(an_optional_child_that_fails_does_not_keep_the_rest_from_being_ready),
 		TEST(a_child_that_must_be_there_and_fails_keeps_it),
 		TEST(the_stop_goes_step_by_step),
+		TEST(a_silent_child_is_ready_when_it_answers_and_others_wait_for_that),
+		TEST(who_waits_for_one_that_fails_is_started_nevertheless),
 		TEST(who_does_not_end_in_its_time_is_killed),
 		TEST(a_second_stop_does_not_wait),
 		TEST(a_stop_before_anybody_is_up_ends_too),
