@@ -114,25 +114,15 @@ store_lend(struct store *store, PGconn **ret)
 void
 store_return(struct store *store, PGconn *conn, bool broken)
 {
-	PGconn *close[STORE_CONNECTIONS + 1];
-	size_t n = 0;
-
 	pthread_mutex_lock(&store->lock);
-	if (broken) {
-		if (conn)
-			close[n++] = conn;
+	if (broken)
 		store->n_open--;
-		while (store->n_idle) {
-			close[n++] = store->idle[--store->n_idle];
-			store->n_open--;
-		}
-	} else {
+	else
 		store->idle[store->n_idle++] = conn;
-	}
-	pthread_cond_broadcast(&store->freed);
+	pthread_cond_signal(&store->freed);
 	pthread_mutex_unlock(&store->lock);
-	while (n)
-		PQfinish(close[--n]);
+	if (broken && conn)
+		PQfinish(conn);
 }
 
 static struct store *

@@ -221,20 +221,16 @@ still_committing(const struct tx *lost)
 }
 
 /* After a crash the number may have been given again: the row says what is true. */
-int
-tx_outcome(const struct tx *lost)
+static int
+outcome_look(const struct tx *lost)
 {
 	_cleanup_(tx_freep) struct tx *tx = NULL;
 	struct params params;
-	int r = -ERR_DATABASE;
+	int r;
 
-	for (int i = 0; i < OUTCOME_TRIES && r != 0; i++) {
-		if (i)
-			usleep(OUTCOME_PAUSE_US);
-		r = still_committing(lost);
-	}
+	r = still_committing(lost);
 	if (r != 0)
-		return -ERR_DATABASE;
+		return r < 0 ? r : -EAGAIN;
 	r = tx_begin(lost->store, lost->tenant, &tx);
 	if (r < 0)
 		return r;
@@ -242,4 +238,18 @@ tx_outcome(const struct tx *lost)
 	params_int(&params, lost->seq);
 	params_bytes(&params, lost->hash, AUDIT_HASH_LEN);
 	return tx_query(tx, QUERY_AUDIT_IS, &params, NULL);
+}
+
+/* Whatever cut the commit may cut this too. */
+int
+tx_outcome(const struct tx *lost)
+{
+	int r = -EAGAIN;
+
+	for (int i = 0; i < OUTCOME_TRIES && r < 0; i++) {
+		if (i)
+			usleep(OUTCOME_PAUSE_US);
+		r = outcome_look(lost);
+	}
+	return r < 0 ? -ERR_DATABASE : r;
 }

@@ -64,7 +64,7 @@ void audit_forget(struct tx *tx);
 /* Whether the audit row that @lost, cut while committing, wrote last is there.  1, 0, or -ERR_DATABASE. */
 int tx_outcome(const struct tx *lost) _must_check_;
 
-/* store.c: connections are lent and come back; a broken one takes the idle ones with it. */
+/* store.c: connections are lent and come back, or are closed when they are broken. */
 int store_lend(struct store *store, PGconn **ret) _must_check_;
 void store_return(struct store *store, PGconn *conn, bool broken);
 void store_remember(struct store *store, const char *words);
