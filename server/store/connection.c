@@ -154,7 +154,7 @@ connection_setup(PGconn *conn, enum query query, const struct params *params, PG
 
 	if (!result_ok(result)) {
 		connection_words(conn, result, error);
-		return -ERR_DATABASE;
+		return strcmp(result_state(result), "42501") == 0 ? -EACCES : -ERR_DATABASE;
 	}
 	if (ret)
 		*ret = take_ptr(result);
@@ -193,15 +193,12 @@ version_check(PGconn *conn, char error[STORE_ERROR_LEN])
 	return number > store_version() ? -ERR_DATABASE_NEWER : -ERR_DATABASE;
 }
 
-int
-connection_check(PGconn *conn, char error[STORE_ERROR_LEN])
+static int
+role_check(PGconn *conn, char error[STORE_ERROR_LEN])
 {
 	_cleanup_(result_clearp) PGresult *reasons = NULL;
 	int r;
 
-	r = version_check(conn, error);
-	if (r < 0)
-		return r;
 	r = connection_setup(conn, QUERY_ROLE_CHECK, NULL, &reasons, error);
 	if (r < 0)
 		return r;
@@ -223,9 +220,20 @@ connection_check(PGconn *conn, char error[STORE_ERROR_LEN])
 			 "role %s may not be taken on (GRANT %s TO the role of the database URL): %.500s",
 			 i ? "warren_gateway" : "warren_runtime", i ? "warren_gateway" : "warren_runtime",
 			 words);
-		return PQstatus(conn) == CONNECTION_OK ? -ERR_DATABASE_ROLE : -ERR_DATABASE;
+		return r;
 	}
 	return 0;
+}
+
+int
+connection_check(PGconn *conn, char error[STORE_ERROR_LEN])
+{
+	int r;
+
+	r = version_check(conn, error);
+	if (r == 0)
+		r = role_check(conn, error);
+	return r == -EACCES ? -ERR_DATABASE_ROLE : r;
 }
 
 /* Results up to the end of the pipeline; the first that is not well is said. */

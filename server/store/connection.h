@@ -24,7 +24,7 @@ bool connection_stands(PGconn *conn);
 
 /*
  * Runs a statement of QUERY_SETUP, or any @text.  Success is a command that ran or rows; otherwise
- * -ERR_DATABASE with @error.  @ret may be NULL.
+ * -ERR_DATABASE with @error; -EACCES of a QUERY_SETUP: the role may not do that.  @ret may be NULL.
  */
 int connection_setup(PGconn *conn, enum query query, const struct params *params, PGresult **ret,
 		     char error[STORE_ERROR_LEN]) _must_check_;

@@ -1,6 +1,8 @@
 #include "server/store/migrate.h"
 
+#include <errno.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -22,8 +24,9 @@ migration_hash(const struct migration *migration, uint8_t ret[MIGRATION_HASH_LEN
 	crypto_hash_sha256(ret, (const uint8_t *)migration->sql, strlen(migration->sql));
 }
 
+/* For another reason than that the role may not do it. */
 static int
-connection_lost(const char *words, char error[STORE_ERROR_LEN])
+failed(const char *words, char error[STORE_ERROR_LEN])
 {
 	snprintf(error, STORE_ERROR_LEN, "%s", words);
 	return -ERR_DATABASE;
@@ -34,14 +37,18 @@ static int
 role_member(PGconn *conn, const char *name, enum query be, enum query grant, char error[STORE_ERROR_LEN])
 {
 	char words[STORE_ERROR_LEN];
+	int r;
 
-	if (connection_setup(conn, be, NULL, NULL, words) == 0)
+	r = connection_setup(conn, be, NULL, NULL, words);
+	if (r == -EACCES) {
+		r = connection_setup(conn, grant, NULL, NULL, words);
+		if (r == 0)
+			r = connection_setup(conn, be, NULL, NULL, words);
+	}
+	if (r == 0)
 		return connection_setup(conn, QUERY_MIGRATE_BE_OWNER, NULL, NULL, error);
-	if (connection_setup(conn, grant, NULL, NULL, words) == 0 &&
-	    connection_setup(conn, be, NULL, NULL, words) == 0)
-		return connection_setup(conn, QUERY_MIGRATE_BE_OWNER, NULL, NULL, error);
-	if (PQstatus(conn) != CONNECTION_OK)
-		return connection_lost(words, error);
+	if (r != -EACCES)
+		return failed(words, error);
 	snprintf(error, STORE_ERROR_LEN,
 		 "the role of the database URL may not become %s (%.300s); run as a superuser: GRANT %s TO "
 		 "\"%.100s\"",
@@ -54,6 +61,7 @@ roles_make(PGconn *conn, char error[STORE_ERROR_LEN])
 {
 	_cleanup_(result_clearp) PGresult *missing = NULL;
 	char words[STORE_ERROR_LEN];
+	bool may_not;
 	int r;
 
 	r = connection_setup(conn, QUERY_MIGRATE_ROLE_MISSING, NULL, &missing, error);
@@ -69,14 +77,15 @@ roles_make(PGconn *conn, char error[STORE_ERROR_LEN])
 				     NULL, NULL, words);
 		if (r == 0)
 			continue;
-		if (PQstatus(conn) != CONNECTION_OK)
-			return connection_lost(words, error);
+		may_not = r == -EACCES;
 		/* Roles are the whole server's: another database's migration may have been faster. */
 		r = connection_setup(conn, QUERY_MIGRATE_ROLE_MISSING, NULL, &still, error);
 		if (r < 0)
 			return r;
 		if (PQntuples(still) == 0)
 			break;
+		if (!may_not)
+			return failed(words, error);
 		snprintf(error, STORE_ERROR_LEN,
 			 "role %s is missing and cannot be made (%.300s); run as a superuser: CREATE ROLE "
 			 "warren_runtime; "
@@ -262,13 +271,11 @@ store_migrate(const char *conninfo, char error[STORE_ERROR_LEN])
 	if (r < 0)
 		return r;
 	r = prepare(conn, error);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < n_migrations; i++) {
+	for (size_t i = 0; i < n_migrations && r >= 0; i++) {
 		r = apply(conn, &migrations[i], error);
-		if (r < 0)
-			return r;
 		n += r;
 	}
+	if (r < 0)
+		return r == -EACCES ? -ERR_DATABASE : r;
 	return n;
 }
