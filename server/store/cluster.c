@@ -92,7 +92,7 @@ version_read(const char *dir, char error[CLUSTER_ERROR_LEN])
 
 	snprintf(path, sizeof(path), "%s/PG_VERSION", dir);
 	file = fopen(path, "re");
-	major = file && fgets(text, sizeof(text), file) ? atoi(text) : 0;
+	major = file && fgets(text, sizeof(text), file) ? (int)strtol(text, NULL, 10) : 0;
 	if (major <= 0)
 		return refuse(error, -ERR_DATABASE,
 			      "%.600s is no database cluster: its PG_VERSION cannot be read; move it "

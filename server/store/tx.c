@@ -66,7 +66,7 @@ tx_query(struct tx *tx, enum query query, const struct params *params, PGresult 
 
 		return tx_spoil(tx, r);
 	}
-	rows = PQresultStatus(result) == PGRES_TUPLES_OK ? PQntuples(result) : atoi(PQcmdTuples(result));
+	rows = PQresultStatus(result) == PGRES_TUPLES_OK ? PQntuples(result) : (int)strtol(PQcmdTuples(result), NULL, 10);
 	if (ret)
 		*ret = take_ptr(result);
 	return rows;

@@ -151,7 +151,7 @@ a_killed_migration_leaves_whole_migrations_only(void **state)
 	statements = 0;
 	assert_int_equal(store_migrate(conninfo, error), store_version());
 	all = statements;
-	for (unsigned i = 2; i <= all; i += 9) {
+	for (unsigned i = 2; i <= all; i += 13) {
 		int first, second;
 
 		does("half", "DROP SCHEMA warren CASCADE");
