@@ -71,10 +71,19 @@ database_is(struct feed *feed, int r, const char *words)
 	}
 	board->database = r;
 	snprintf(board->database_words, sizeof(board->database_words), "%s", r < 0 ? words : "");
-	if (r == 0 && !board->store) {
-		board->store = feed->store;
-		board->tenant = feed->tenant.id;
-	}
+	board_changed(board);
+	board_unlock(board);
+}
+
+/* Before the first reading is posted: the loop looks there for whose rows it keeps. */
+static void
+tenant_publish(struct feed *feed)
+{
+	struct board *board = feed->board;
+
+	board_lock(board);
+	board->store = feed->store;
+	board->tenant = feed->tenant.id;
 	board_changed(board);
 	board_unlock(board);
 }
@@ -236,6 +245,7 @@ round_of(struct feed *feed, nsec_t now)
 		r = bring_up(feed, words);
 		if (r < 0)
 			return failed(feed, r, words[0] ? words : error_words(r));
+		tenant_publish(feed);
 	}
 	r = read_feed(feed, now);
 	if (r == 0 && now >= feed->notes_at) {

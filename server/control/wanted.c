@@ -1,5 +1,6 @@
 #include "server/control/wanted.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,7 @@ wanted_apply(struct wanted *wanted, const struct gateway_feed *feed, struct tena
 {
 	int r = 0;
 
+	assert(tenant.v); /* or nobody would be wanted */
 	if (whole)
 		r = sweep(wanted, feed);
 	for (size_t i = 0; r == 0 && i < feed->n_peers; i++) {
