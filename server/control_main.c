@@ -2,7 +2,8 @@
  * The role "control": joins server/control, which knows no HTTP, and web, which knows control.
  *
  * In order: what warrend hands over; the loop and its signals, before any thread; control with the feed's
- * thread; the web with its workers; READY.  At STOP in reverse: no new requests, who waits is woken, what was
+ * thread; the web with its workers; READY when the database was read, so that whoever is told can add a peer, or
+ * when it took too long: the status then says what is wrong.  At STOP in reverse: no new requests, who waits is woken, what was
  * seen is written down, handlers end, the rest is freed.
  */
 #include <errno.h>
@@ -19,13 +20,16 @@
 #include "server/wg/drops.h"
 #include "web/http.h"
 
+#define SERVING_LIMIT SECONDS(15) /* how long READY waits for the database */
+
 struct role_control {
 	struct child child;
 	struct loop *loop;
 	struct control *control;
 	struct http *http;
 	struct loop_io *parent;
-	bool stopping;
+	struct loop_timer *late;
+	bool ready, stopping;
 };
 
 static const char *
@@ -43,6 +47,35 @@ on_broken(void *arg, const char *what)
 	struct role_control *role = arg;
 
 	loop_stop(role->loop, EXIT_FAILURE); /* warrend starts us anew, with new channels */
+}
+
+static void
+ready(struct role_control *role)
+{
+	int r;
+
+	if (role->ready)
+		return;
+	role->ready = true;
+	loop_timer_set(role->late, NSEC_NEVER);
+	r = child_ready(&role->child);
+	if (r < 0) {
+		log_error("parent=lost: %s", error_words(r));
+		loop_stop(role->loop, EXIT_FAILURE);
+	}
+}
+
+static void
+on_serving(void *arg, nsec_t now)
+{
+	ready(arg);
+}
+
+static void
+on_late(void *arg, nsec_t now)
+{
+	log_error("database=late: going on without it; `warren status` says why");
+	ready(arg);
 }
 
 static void
@@ -134,10 +167,11 @@ take_channels(struct role_control *role)
 static int
 begin(struct role_control *role)
 {
-	const struct control_setup setup = {
+	struct control_setup setup = {
 		.config = &role->child.config,
 		.drop_words = drop_words,
 		.broken = on_broken,
+		.serving = on_serving,
 		.stopped = on_stopped,
 		.arg = role,
 	};
@@ -148,8 +182,10 @@ begin(struct role_control *role)
 		r = signals(role);
 	if (r < 0)
 		return r;
-	r = control_new(&role->control, &(struct control_setup){setup.config, role->loop, setup.drop_words,
-								setup.broken, setup.stopped, role});
+	setup.loop = role->loop;
+	r = loop_timer_new(role->loop, on_late, role, &role->late);
+	if (r == 0)
+		r = control_new(&role->control, &setup);
 	if (r == 0)
 		r = http_new(&role->http, role->control, role->loop);
 	if (r == 0)
@@ -161,7 +197,8 @@ begin(struct role_control *role)
 	if (r < 0)
 		return r;
 	take_channels(role);
-	return child_ready(&role->child);
+	loop_timer_set(role->late, loop_now(role->loop) + SERVING_LIMIT);
+	return 0;
 }
 
 /*
@@ -173,6 +210,7 @@ end(struct role_control *role)
 {
 	http_free(role->http);
 	loop_io_free(role->parent);
+	loop_timer_free(role->late);
 	control_free(role->control);
 	loop_free(role->loop);
 }

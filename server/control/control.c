@@ -22,7 +22,7 @@ struct control {
 	struct loop_timer *flush;
 	nsec_t started;
 	time_t started_at;
-	bool stopped;
+	bool serving, stopped;
 };
 
 /* Tunnel → reconcile */
@@ -134,6 +134,10 @@ on_read(void *arg, const struct gateway_feed *feed, bool whole, uint64_t ticket,
 	}
 	network_want(control->network, plan, now);
 	reconcile_wanted(control->reconcile, ticket, now);
+	if (!control->serving) {
+		control->serving = true;
+		control->setup.serving(control->setup.arg, now);
+	}
 }
 
 static void

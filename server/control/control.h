@@ -31,6 +31,8 @@ struct control_setup {
 	const char *(*drop_words)(const char *name); /* what a reason for a drop means; never NULL */
 	/* The other end of a channel talks nonsense: only a new process with new channels helps. */
 	void (*broken)(void *arg, const char *what);
+	/* The database was read for the first time: requests will be served.  Once. */
+	void (*serving)(void *arg, nsec_t now);
 	/* After control_stop().  Not @written: the database took too long, the feed's thread goes on; leave
 	 * by _exit(). */
 	void (*stopped)(void *arg, bool written);
