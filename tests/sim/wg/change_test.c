@@ -284,6 +284,27 @@ an_interface_that_is_down_knows_no_session_and_answers_nobody(void **state)
 }
 
 static void
+an_interface_that_was_down_waits_for_no_five_seconds(void **state)
+{
+	struct sim *sim = sim_new(2, 16, true);
+	struct rig *alice = &sim->node[ALICE].rig;
+
+	sim_send(sim, ALICE, BOB);
+	sim_run_until(sim, SECONDS(1));
+	sim_forget(sim);
+	rig_event(alice, WG_EVENT_DOWN);
+	rig_event(alice, WG_EVENT_UP);
+	sim_settle(sim, ALICE);
+	sim_send(sim, ALICE, BOB);
+	sim_run_until(sim, SECONDS(2));
+	expect_trace(sim, "1.000 alice > initiation\n"
+			  "1.010 bob > response\n"
+			  "1.020 alice > data\n"
+			  "1.030 bob = 2\n");
+	sim_free(sim);
+}
+
+static void
 an_interface_that_comes_up_sends_its_persistent_keepalives(void **state)
 {
 	struct sim *sim = sim_in_session(13);
@@ -375,6 +396,7 @@ main(void)
 		cmocka_unit_test(a_removed_peer_is_a_stranger),
 		cmocka_unit_test(a_peer_added_again_begins_anew),
 		cmocka_unit_test(an_interface_that_is_down_knows_no_session_and_answers_nobody),
+		cmocka_unit_test(an_interface_that_was_down_waits_for_no_five_seconds),
 		cmocka_unit_test(an_interface_that_comes_up_sends_its_persistent_keepalives),
 		cmocka_unit_test(a_cut_peer_gets_nothing_in_or_out_and_no_handshake),
 		cmocka_unit_test(access_ends_by_itself_in_both_directions),

@@ -262,6 +262,22 @@ steady_traffic_never_gives_up(void **state)
 	sim_free(sim);
 }
 
+/* So that retries come between the packets: each packet makes the count begin again. */
+static void
+steady_traffic_never_gives_up_even_between_retries(void **state)
+{
+	struct sim *sim = sim_new(2, 24, true);
+
+	sim->link[ALICE][BOB].cut = true;
+	for (unsigned i = 0; i < 430; i++) {
+		sim_send(sim, ALICE, BOB);
+		sim_run(sim, MILLISECONDS(700));
+	}
+	assert_in_range(traced(sim, "initiation"), 300 * 1000 / 6000, 301 / 5 + 1);
+	assert_int_equal(rig_drops(&sim->node[ALICE].rig, WG_DROP_STAGED_PURGED), 0);
+	sim_free(sim);
+}
+
 static void
 at_most_one_initiation_leaves_in_five_seconds(void **state)
 {
@@ -476,6 +492,7 @@ main(void)
 		cmocka_unit_test(packets_wait_until_the_handshake_is_given_up),
 		cmocka_unit_test(a_link_that_returns_late_still_delivers_what_waited),
 		cmocka_unit_test(steady_traffic_never_gives_up),
+		cmocka_unit_test(steady_traffic_never_gives_up_even_between_retries),
 		cmocka_unit_test(at_most_one_initiation_leaves_in_five_seconds),
 		cmocka_unit_test(a_response_starts_the_five_seconds_too),
 		cmocka_unit_test(keys_are_zeroed_540_seconds_after_the_last_session),

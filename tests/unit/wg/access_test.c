@@ -119,6 +119,19 @@ a_cut_peer_hears_nothing_from_us_of_our_own(void **state)
 }
 
 static void
+a_persistent_keepalive_goes_on_after_a_cut(void **state)
+{
+	wg_peer_keepalive_set(f.rig.device, f.peer, 25, f.rig.now, rig_effects(&f.rig));
+	rig_pump(&f.rig);
+	access_set(WG_CUT, 0);
+	rig_run(&f.rig, SECONDS(100));
+	assert_int_equal(f.rig.n_out, 0);
+	access_set(WG_ACTIVE, 0);
+	rig_run(&f.rig, SECONDS(26));
+	assert_int_equal(f.rig.n_out, 1);
+}
+
+static void
 what_waited_for_a_cut_peer_is_not_sent_later(void **state)
 {
 	uint8_t response[ORACLE_RESPONSE];
@@ -192,6 +205,28 @@ an_end_holds_with_the_wall_clock_set_back(void **state)
 				 WG_DROP_ENDED);
 	}
 	assert_int_equal(f.rig.n_out, 0);
+}
+
+/* Told again by who knows only the date: what was computed when the clock was right stays. */
+static void
+the_same_end_told_again_is_not_moved_by_the_clock(void **state)
+{
+	static const enum wg_access again[] = {WG_ACTIVE};
+
+	for (size_t i = 0; i < ARRAY_LEN(again); i++) {
+		const time_t end_at = f.rig.now.wall / SECONDS(1) + 60;
+
+		wg_peer_access_set(f.rig.device, f.peer, WG_ACTIVE, end_at, f.rig.now, rig_effects(&f.rig));
+		rig_pump(&f.rig);
+		f.rig.now.wall -= SECONDS(3600);
+		wg_peer_access_set(f.rig.device, f.peer, again[i], end_at, f.rig.now, rig_effects(&f.rig));
+		rig_pump(&f.rig);
+		assert_int_equal(foreign_data(&f, FOREIGN_AT), WG_DROP_NONE);
+		rig_run(&f.rig, SECONDS(60));
+		assert_int_equal(foreign_data(&f, FOREIGN_AT), WG_DROP_ENDED);
+		assert_int_equal(packet_from(again[i] == WG_QUARANTINED), -WG_DROP_ENDED);
+		f.rig.now.wall += SECONDS(3600);
+	}
 }
 
 static void
@@ -275,10 +310,12 @@ main(void)
 		TEST(a_quarantined_peer_has_the_second_tun_only),
 		TEST(a_cut_peer_is_shut_out),
 		TEST(a_cut_peer_hears_nothing_from_us_of_our_own),
+		TEST(a_persistent_keepalive_goes_on_after_a_cut),
 		TEST(what_waited_for_a_cut_peer_is_not_sent_later),
 		TEST(what_waited_for_an_active_peer_is_not_sent_to_a_quarantined_one),
 		TEST(an_end_shuts_out_to_the_second),
 		TEST(an_end_holds_with_the_wall_clock_set_back),
+		TEST(the_same_end_told_again_is_not_moved_by_the_clock),
 		TEST(an_end_holds_with_the_wall_clock_set_forward),
 		TEST(an_end_in_the_past_ends_at_once_even_with_the_clock_set_back_after),
 		TEST(a_renewed_access_goes_on_where_it_was),

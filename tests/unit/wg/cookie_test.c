@@ -247,6 +247,21 @@ we_use_a_cookie_for_115_seconds(void **state)
 }
 
 static void
+we_use_a_cookie_to_the_second(void **state)
+{
+	const nsec_t got = f.rig.now.boot;
+
+	f.rig.loaded = false;
+	assert_int_equal(cookie_give(FOREIGN_AT), WG_DROP_NONE);
+	rig_run_until(&f.rig, got + SECONDS(115) - MILLISECONDS(1));
+	assert_int_equal(initiate(FOREIGN_AT), WG_DROP_NONE);
+	assert_true(mac2_right(rig_one(&f.rig, WG_MSG_RESPONSE)));
+	rig_run(&f.rig, MILLISECONDS(21));
+	assert_int_equal(initiate(FOREIGN_AT), WG_DROP_NONE);
+	assert_false(mac2_right(rig_one(&f.rig, WG_MSG_RESPONSE)));
+}
+
+static void
 a_cookie_reply_counts_once_and_only_for_what_we_sent(void **state)
 {
 	uint8_t reply[ORACLE_COOKIE], initiation[ORACLE_INITIATION];
@@ -386,6 +401,7 @@ main(void)
 		TEST(a_response_needs_a_cookie_too),
 		TEST(a_cookie_makes_us_resend_nothing_and_move_nothing),
 		TEST(we_use_a_cookie_for_115_seconds),
+		TEST(we_use_a_cookie_to_the_second),
 		TEST(a_cookie_reply_counts_once_and_only_for_what_we_sent),
 		TEST(a_cookie_for_our_response_is_found_by_its_session),
 		TEST(one_source_gets_a_burst_of_five_and_twenty_a_second),

@@ -561,6 +561,124 @@ a_batch_is_sealed_in_order(void **state)
 }
 
 static void
+flush_collect(void *ctx, struct wg_peer_id peer, const struct wg_route *route, struct path_out *out,
+	      unsigned n)
+{
+	uint8_t plain[64];
+
+	for (unsigned i = 0; i < n; i++) {
+		const uint64_t k = (*(uint64_t *)ctx)++;
+
+		assert_int_equal(le64_load(out[i].data + 8), k);
+		assert_true(oracle_take_data(&f.o, plain, out[i].data, out[i].len));
+		assert_int_equal(packet_id(plain), k);
+	}
+}
+
+/* Between the session's coming and the flush the order must hold, too. */
+static void
+what_comes_while_others_wait_waits_behind_them(void **state)
+{
+	uint8_t room[WG_DATA_HEADER + 64 + PATH_TAIL];
+	struct wg_order order = {
+		.type = WG_ORDER_KEYPAIR_INSTALL,
+		.install = {.local_index = 5, .remote_index = 6, .birth = f.rig.now.boot, .initiator = true}};
+	const struct wg_route *route;
+	struct wg_peer_view view;
+	uint64_t sent = 0;
+
+	wg_peer_view(f.peer, &view);
+	order.peer = view.id;
+	memset(order.install.sending, 1, AEAD_KEY_LEN);
+	memset(order.install.receiving, 2, AEAD_KEY_LEN);
+	memset(f.o.receiving, 1, sizeof(f.o.receiving));
+	f.o.index = 6;
+	for (unsigned i = 0; i < 6; i++) {
+		struct path_out out = {.data = room, .len = 64};
+
+		if (i == 3)
+			assert_int_equal(path_order(f.rig.path[0], &order, f.rig.now), 0);
+		packet4(room + WG_DATA_HEADER, GATE_IP, FOREIGN_IP, 64, i);
+		assert_int_equal(path_seal(f.rig.path[0], view.id, &out, 1, 1420, false, f.rig.now, &route),
+				 0);
+	}
+	path_flush(f.rig.path[0], 1420, f.rig.now, flush_collect, &sent);
+	assert_int_equal(sent, 6);
+}
+
+static void
+messages_may_lie_at_any_address(void **state)
+{
+	uint8_t room[8 + 96 + 64], packet[64], plain[64];
+	struct wg_arrival arrival;
+	const struct wg_route *route;
+
+	foreign_shake(&f, FOREIGN_AT);
+	arrival_from(&arrival, FOREIGN_AT);
+	for (unsigned at = 0; at < 8; at++) {
+		struct path_in in = {
+			.data = room + at, .len = 96, .arrival = &arrival, .plain = room + at + 16};
+		struct path_out out = {.data = room + at, .len = 64};
+
+		packet4(packet, FOREIGN_IP, GATE_IP, sizeof(packet), at);
+		oracle_data(&f.o, room + at, 10 + at, packet, sizeof(packet));
+		path_open(f.rig.path[0], &in, 1, f.rig.now);
+		assert_int_equal(in.drop, WG_DROP_NONE);
+		assert_memory_equal(in.plain, packet, sizeof(packet));
+
+		packet4(room + at + WG_DATA_HEADER, GATE_IP, FOREIGN_IP, 64, at);
+		assert_int_equal(path_seal(f.rig.path[0], f.rig.sessions[0].peer, &out, 1, 1420, false,
+					   f.rig.now, &route),
+				 1);
+		assert_true(oracle_take_data(&f.o, plain, out.data, out.len));
+	}
+}
+
+static void
+too_short_a_message_is_dropped_by_the_path_itself(void **state)
+{
+	struct wg_arrival arrival;
+
+	foreign_shake(&f, FOREIGN_AT);
+	arrival_from(&arrival, FOREIGN_AT);
+	for (uint32_t len = 0; len < 32; len++) {
+		uint8_t *data = calloc(1, len ? len : 1);
+		struct path_in in = {.data = data, .len = len, .arrival = &arrival, .plain = data};
+
+		path_open(f.rig.path[0], &in, 1, f.rig.now);
+		assert_int_equal(in.drop, WG_DROP_LENGTH);
+		free(data);
+	}
+	assert_int_equal(path_seal(f.rig.path[0], f.rig.sessions[0].peer, NULL, 0, 1420, false, f.rig.now,
+				   &(const struct wg_route *){NULL}),
+			 0);
+}
+
+/* Boot time counts suspend: one long step instead of many. */
+static void
+a_suspend_ages_sessions_and_causes_no_storm(void **state)
+{
+	static const nsec_t asleep[] = {SECONDS(200), SECONDS(3600), SECONDS(86400)};
+
+	for (size_t i = 0; i < ARRAY_LEN(asleep); i++) {
+		foreign_shake(&f, FOREIGN_AT);
+		wg_peer_keepalive_set(f.rig.device, f.peer, 25, f.rig.now, rig_effects(&f.rig));
+		assert_int_equal(foreign_data(&f, FOREIGN_AT), WG_DROP_NONE);
+		assert_int_equal(foreign_packet(&f), 1);
+		rig_empty(&f.rig);
+		f.rig.now.boot += asleep[i];
+		f.rig.now.wall += asleep[i];
+		assert_int_not_equal(foreign_data(&f, FOREIGN_AT), WG_DROP_NONE);
+		for (unsigned k = 0; k < 10; k++)
+			rig_event(&f.rig, WG_EVENT_TICK);
+		assert_int_equal(rig_count(&f.rig, WG_MSG_INITIATION), 1);
+		assert_int_equal(f.rig.n_out, 1);
+		assert_true(rig_deadline(&f.rig) > f.rig.now.boot);
+		wg_peer_keepalive_set(f.rig.device, f.peer, 0, f.rig.now, rig_effects(&f.rig));
+	}
+}
+
+static void
 counts_of_bytes_are_reported(void **state)
 {
 	struct wg_peer_view view;
@@ -607,6 +725,10 @@ main(void)
 		TEST(a_batch_of_good_and_bad_is_judged_one_by_one),
 		TEST(plaintext_may_go_elsewhere),
 		TEST(a_batch_is_sealed_in_order),
+		TEST(what_comes_while_others_wait_waits_behind_them),
+		TEST(messages_may_lie_at_any_address),
+		TEST(too_short_a_message_is_dropped_by_the_path_itself),
+		TEST(a_suspend_ages_sessions_and_causes_no_storm),
 		TEST(counts_of_bytes_are_reported),
 	};
 

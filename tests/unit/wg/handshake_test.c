@@ -496,6 +496,26 @@ the_old_session_sends_until_the_new_one_is_confirmed(void **state)
 }
 
 static void
+an_answer_of_ours_lets_go_of_the_session_before_the_current_one(void **state)
+{
+	uint8_t initiation[ORACLE_INITIATION];
+	struct oracle first, second;
+
+	foreign_shake(&f, FOREIGN_AT);
+	first = f.o;
+	rig_run(&f.rig, SECONDS(1));
+	foreign_shake(&f, FOREIGN_AT);
+	second = f.o;
+	rig_run(&f.rig, SECONDS(1));
+	foreign_initiation(&f, initiation);
+	assert_int_equal(rig_datagram(&f.rig, initiation, sizeof(initiation), FOREIGN_AT), WG_DROP_NONE);
+	f.o = first;
+	assert_int_equal(foreign_data(&f, FOREIGN_AT), WG_DROP_NO_SESSION);
+	f.o = second;
+	assert_int_equal(foreign_data(&f, FOREIGN_AT), WG_DROP_NONE);
+}
+
+static void
 only_the_newest_unconfirmed_session_can_be_confirmed(void **state)
 {
 	uint8_t initiation[ORACLE_INITIATION];
@@ -667,6 +687,31 @@ truncated_and_stretched_handshakes_are_dropped_by_length(void **state)
 		assert_int_equal(rig_datagram(&f.rig, initiation, len, FOREIGN_AT), WG_DROP_TYPE);
 }
 
+/* The caller classifies first, but a device believes nobody. */
+static void
+what_is_no_handshake_is_dropped_by_the_device_itself(void **state)
+{
+	static uint8_t data[2000];
+	struct wg_event event = {.type = WG_EVENT_DATAGRAM};
+
+	foreign_shake(&f, FOREIGN_AT);
+	arrival_from(&event.datagram.arrival, FOREIGN_AT);
+	for (uint32_t type = 0; type < 6; type++)
+		for (size_t len = 0; len < sizeof(data); len++) {
+			uint8_t *copy = malloc(len ? len : 1);
+
+			le32_store(data, type);
+			memcpy(copy, data, len);
+			event.datagram.data = copy;
+			event.datagram.len = len;
+			wg_step(f.rig.device, &event, f.rig.now, rig_effects(&f.rig));
+			free(copy);
+		}
+	rig_pump(&f.rig);
+	assert_int_equal(f.rig.n_out, 0);
+	assert_int_equal(f.rig.handshakes, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
@@ -693,12 +738,14 @@ main(void)
 		TEST(points_of_small_order_are_refused),
 		TEST(a_peer_whose_key_is_of_small_order_is_never_spoken_to),
 		TEST(the_old_session_sends_until_the_new_one_is_confirmed),
+		TEST(an_answer_of_ours_lets_go_of_the_session_before_the_current_one),
 		TEST(only_the_newest_unconfirmed_session_can_be_confirmed),
 		TEST(a_handshake_moves_the_endpoint_and_what_fails_does_not),
 		TEST(answers_leave_from_the_address_that_was_spoken_to),
 		TEST(retries_let_routing_choose_the_source),
 		TEST(a_source_that_failed_a_handshake_is_forgotten_everywhere),
 		TEST(a_path_whose_source_is_gone_sends_from_anywhere),
+		TEST(what_is_no_handshake_is_dropped_by_the_device_itself),
 		TEST(truncated_and_stretched_handshakes_are_dropped_by_length),
 	};
 

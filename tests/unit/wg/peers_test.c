@@ -310,6 +310,59 @@ a_new_endpoint_is_used_at_once(void **state)
 }
 
 static void
+assert_endpoint(const struct wg_peer *peer, const char *expected)
+{
+	struct wg_peer_view view;
+	char text[ENDPOINT_TEXT_LEN];
+
+	wg_peer_view(peer, &view);
+	endpoint_text(text, &view.endpoint);
+	assert_string_equal(text, expected);
+}
+
+/* Orders and reports cross on their way: the later of what was learned counts, at both ends. */
+static void
+an_endpoint_learned_earlier_does_not_replace_a_later_one(void **state)
+{
+	const struct public_key key = key_of(1);
+	struct wg_peer *peer = rig_peer(&rig, &key, "10.0.0.2/32", FOREIGN_AT);
+	struct wg_event event = {.type = WG_EVENT_REPORT};
+	struct wg_order order = {.type = WG_ORDER_ROUTE};
+	uint8_t room[WG_DATA_HEADER + 64 + PATH_TAIL];
+	struct path_out out = {.data = room, .len = 64};
+	const struct wg_route *route;
+	struct wg_peer_view view;
+	char text[ENDPOINT_TEXT_LEN];
+
+	wg_peer_view(peer, &view);
+	event.report =
+		(struct wg_report){.peer = view.id, .flags = WG_REPORT_ROUTE, .learned = rig.now.boot - 1};
+	assert_int_equal(endpoint_parse(&event.report.route.to, "198.51.100.1:1"), 0);
+	wg_step(rig.device, &event, rig.now, rig_effects(&rig));
+	assert_endpoint(peer, FOREIGN_AT);
+	event.report.learned = rig.now.boot + 1;
+	wg_step(rig.device, &event, rig.now, rig_effects(&rig));
+	assert_endpoint(peer, "198.51.100.1:1");
+
+	/* The path has FOREIGN_AT since now.boot. */
+	order.peer = view.id;
+	order.route.learned = rig.now.boot - 1;
+	assert_int_equal(endpoint_parse(&order.route.route.to, "198.51.100.2:2"), 0);
+	assert_int_equal(path_order(rig.path[rig.worker_of[view.id.number]], &order, rig.now), 0);
+	order = (struct wg_order){.type = WG_ORDER_KEYPAIR_INSTALL,
+				  .peer = view.id,
+				  .install = {.birth = rig.now.boot, .initiator = true}};
+	memset(order.install.sending, 1, AEAD_KEY_LEN);
+	assert_int_equal(path_order(rig.path[rig.worker_of[view.id.number]], &order, rig.now), 0);
+	packet4(room + WG_DATA_HEADER, GATE_IP, "10.0.0.2", 64, 1);
+	assert_int_equal(path_seal(rig.path[rig.worker_of[view.id.number]], view.id, &out, 1, 1420, false,
+				   rig.now, &route),
+			 1);
+	endpoint_text(text, &route->to);
+	assert_string_equal(text, FOREIGN_AT);
+}
+
+static void
 many_peers_are_all_served_by_ticks(void **state)
 {
 	struct public_key key;
@@ -376,6 +429,7 @@ main(void)
 		TEST(allowed_ips_move_to_whom_they_are_given_last),
 		TEST(settings_are_shown_as_set),
 		TEST(a_new_endpoint_is_used_at_once),
+		TEST(an_endpoint_learned_earlier_does_not_replace_a_later_one),
 		TEST(many_peers_are_all_served_by_ticks),
 		TEST(a_report_of_a_peer_that_is_gone_is_ignored),
 	};

@@ -36,6 +36,13 @@ limits_are_those_of_the_kernel(void **state)
 	assert_true(WG_REJECT_AFTER_MESSAGES <= UINT64_MAX - 8128 - 1);
 	assert_true(WG_REJECT_AFTER_MESSAGES <= UINT64_MAX - 1 - (1 << 13) + 1);
 	assert_int_equal(WG_REKEY_AFTER_MESSAGES, 1ULL << 60);
+	assert_int_equal(WG_REKEY_TIMEOUT, SECONDS(5));
+	assert_int_equal(WG_REKEY_JITTER, MILLISECONDS(333));
+	assert_int_equal(WG_INITIATION_INTERVAL, MILLISECONDS(20));
+	assert_int_equal(WG_TIMESTAMP_MASK, ~0xffffffULL);
+	assert_int_equal(WG_HANDSHAKE_QUEUE, 4096);
+	assert_int_equal(WG_STAGED_PER_PEER, 128);
+	assert_int_equal(WG_TOS_HANDSHAKE, 0x88);
 }
 
 /* Written as a list of what is right; everything else is junk. */
