@@ -606,6 +606,38 @@ what_comes_while_others_wait_waits_behind_them(void **state)
 	assert_int_equal(sent, 6);
 }
 
+static unsigned
+reported(unsigned flag)
+{
+	struct wg_report report;
+
+	return path_reports(f.rig.path[0], f.rig.now, &report, 1) == 1 && report.flags & flag;
+}
+
+/* The path asks once a session, however much still comes on it. */
+static void
+the_last_minutes_handshake_is_asked_for_once(void **state)
+{
+	struct wg_arrival arrival;
+	uint8_t data[32];
+	unsigned asked = 0;
+
+	foreign_answer(&f);
+	rig_run(&f.rig, WG_LAST_MINUTE - SECONDS(1));
+	arrival_from(&arrival, FOREIGN_AT);
+	for (unsigned i = 0; i < 15; i++) {
+		struct path_in in = {
+			.data = data, .len = sizeof(data), .arrival = &arrival, .plain = data + 16};
+
+		oracle_data(&f.o, data, i, "", 0);
+		path_open(f.rig.path[0], &in, 1, f.rig.now);
+		assert_int_equal(in.drop, WG_DROP_NONE);
+		asked += reported(WG_REPORT_HANDSHAKE_WANTED) != 0;
+		assert_int_equal(asked, i >= 1);
+		f.rig.now.boot += SECONDS(1);
+	}
+}
+
 static void
 messages_may_lie_at_any_address(void **state)
 {
@@ -726,6 +758,7 @@ main(void)
 		TEST(plaintext_may_go_elsewhere),
 		TEST(a_batch_is_sealed_in_order),
 		TEST(what_comes_while_others_wait_waits_behind_them),
+		TEST(the_last_minutes_handshake_is_asked_for_once),
 		TEST(messages_may_lie_at_any_address),
 		TEST(too_short_a_message_is_dropped_by_the_path_itself),
 		TEST(a_suspend_ages_sessions_and_causes_no_storm),
