@@ -305,6 +305,28 @@ an_interface_that_was_down_waits_for_no_five_seconds(void **state)
 }
 
 static void
+what_waited_is_dropped_when_the_interface_goes_down(void **state)
+{
+	struct sim *sim = sim_new(2, 17, true);
+	struct rig *alice = &sim->node[ALICE].rig;
+
+	sim->link[ALICE][BOB].cut = true;
+	sim_send(sim, ALICE, BOB);
+	rig_event(alice, WG_EVENT_DOWN);
+	assert_int_equal(rig_drops(alice, WG_DROP_STAGED_PURGED), 1);
+	rig_event(alice, WG_EVENT_UP);
+	sim_settle(sim, ALICE);
+	sim->link[ALICE][BOB].cut = false;
+	sim_run_until(sim, SECONDS(10));
+	expect_trace(sim, "0.000 alice > initiation\n");
+	sim_send(sim, ALICE, BOB);
+	sim_run_until(sim, SECONDS(11));
+	assert_false(sim_arrived(sim, 1));
+	assert_true(sim_arrived(sim, 2));
+	sim_free(sim);
+}
+
+static void
 an_interface_that_comes_up_sends_its_persistent_keepalives(void **state)
 {
 	struct sim *sim = sim_in_session(13);
@@ -397,6 +419,7 @@ main(void)
 		cmocka_unit_test(a_peer_added_again_begins_anew),
 		cmocka_unit_test(an_interface_that_is_down_knows_no_session_and_answers_nobody),
 		cmocka_unit_test(an_interface_that_was_down_waits_for_no_five_seconds),
+		cmocka_unit_test(what_waited_is_dropped_when_the_interface_goes_down),
 		cmocka_unit_test(an_interface_that_comes_up_sends_its_persistent_keepalives),
 		cmocka_unit_test(a_cut_peer_gets_nothing_in_or_out_and_no_handshake),
 		cmocka_unit_test(access_ends_by_itself_in_both_directions),

@@ -153,6 +153,50 @@ anything_authentic_that_comes_stops_the_new_handshake(void **state)
 }
 
 static void
+initiate(struct sim *sim, unsigned node, unsigned peer)
+{
+	struct rig *rig = &sim->node[node].rig;
+
+	wg_peer_initiate(rig->device, sim->node[node].peer[peer], sim_now(sim), rig_effects(rig));
+	sim_settle(sim, node);
+}
+
+static void
+a_handshake_that_comes_stops_the_new_handshake_too(void **state)
+{
+	struct sim *sim = sim_in_session(25);
+
+	sim_lose(sim, ALICE, WG_MSG_DATA, 1);
+	sim_send(sim, ALICE, BOB);
+	sim_run_until(sim, SECONDS(25));
+	sim_lose(sim, BOB, WG_MSG_DATA, 1); /* nothing follows the initiation */
+	initiate(sim, BOB, ALICE);
+	sim_run_until(sim, SECONDS(60));
+	expect_trace(sim, "20.000 alice > data\n"
+			  "25.000 bob > initiation\n"
+			  "25.010 alice > response\n"
+			  "25.020 bob > keepalive\n");
+	sim_free(sim);
+}
+
+static void
+a_handshake_that_goes_out_makes_the_keepalive_needless(void **state)
+{
+	struct sim *sim = sim_in_session(26);
+
+	sim_send(sim, BOB, ALICE);
+	sim_run_until(sim, SECONDS(25));
+	sim->link[ALICE][BOB].cut = true;
+	initiate(sim, ALICE, BOB);
+	sim_run_until(sim, SECONDS(34));
+	expect_trace(sim, "20.000 bob > data\n"
+			  "20.010 alice = 2\n"
+			  "25.000 alice > initiation\n"
+			  "30.000-30.400 alice > initiation\n");
+	sim_free(sim);
+}
+
+static void
 keepalives_that_go_unanswered_start_no_handshake(void **state)
 {
 	struct sim *sim = sim_in_session(8);
@@ -486,6 +530,8 @@ main(void)
 		cmocka_unit_test(one_way_traffic_draws_a_keepalive_each_ten_seconds_and_no_more),
 		cmocka_unit_test(unanswered_data_starts_a_handshake_after_15_seconds),
 		cmocka_unit_test(anything_authentic_that_comes_stops_the_new_handshake),
+		cmocka_unit_test(a_handshake_that_comes_stops_the_new_handshake_too),
+		cmocka_unit_test(a_handshake_that_goes_out_makes_the_keepalive_needless),
 		cmocka_unit_test(keepalives_that_go_unanswered_start_no_handshake),
 		cmocka_unit_test(
 			a_handshake_is_retried_every_five_seconds_and_a_bit_and_given_up_after_twenty_sends),
