@@ -58,6 +58,28 @@ def nothing_passes_after_the_end_with_queues_and_sockets_full(lab):
 
 
 @test
+def nothing_leaves_late_through_a_slow_link(lab):
+    need("iperf3", "tc")
+    a, b = pair(lab, ours(), ours())
+    a.ns.ping(b.inner4)
+    b.ns.run("tc", "qdisc", "add", "dev", "vb", "root", "tbf", "rate", "8mbit", "burst", "32k", "limit", "20mb")
+    server = a.ns.start("iperf3", "-s", "--forceflush")
+    server.wait_for("listening")
+    client = b.ns.start("iperf3", "-c", a.inner4, "-t", 30, "-u", "-b", "100M", "-l", 1300)
+    before = int(a.show("transfer")[0])
+    wait_until(lambda: int(a.show("transfer")[0]) > before + 1_000_000, "the link to be full")
+    at = int(time.time()) + 2
+    say(b, a, f"warren_end={at}")
+    time.sleep(max(0, at + 1 - time.time()))  # the second that is allowed
+    late = a.show("transfer")[0]
+    wait_until(lambda: figures(b.ifname).get("warren_drop_ended", 0) > 3000, "packets to be dropped at the end")
+    time.sleep(1)  # nothing comes, which no event can tell
+    assert a.show("transfer")[0] == late, "something arrived more than a second after the end"
+    client.stop()
+    server.stop()
+
+
+@test
 def a_renewal_brings_the_peer_back_without_a_new_key(lab):
     a, b = ends(lab, "b")
     assert not a.ns.ping(b.inner4, check=False, wait=1)
