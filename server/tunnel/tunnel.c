@@ -15,6 +15,7 @@
 #include "server/tunnel/backends.h"
 #include "server/tunnel/checksum.h"
 #include "server/tunnel/netlink.h"
+#include "server/tunnel/outbox.h"
 #include "server/tunnel/uapi_server.h"
 #include "server/tunnel/worker.h"
 #include "server/wg/load.h"
@@ -40,6 +41,7 @@ struct tunnel {
 	struct worker *worker;
 	const char *aead_name;
 	struct wg_load load;
+	struct outbox outbox;
 
 	struct tun tun;
 	struct udp udp;
@@ -88,19 +90,11 @@ static void
 effect_send(void *ctx, const struct wg_datagram *datagram)
 {
 	struct tunnel *tunnel = ctx;
-	struct wg_route route = datagram->route;
-	int r;
+	bool source_dead;
 
-	r = udp_send(&tunnel->udp, &route, datagram->tos, datagram->data, datagram->len);
-	if (r < 0 && udp_source_failed(&route, r)) {
-		route.from.family = 0;
-		route.ifindex = 0;
-		r = udp_send(&tunnel->udp, &route, datagram->tos, datagram->data, datagram->len);
-		if (datagram->peer.serial && tunnel->n_dead_sources < DEAD_SOURCES)
-			tunnel->dead_sources[tunnel->n_dead_sources++] = datagram->peer;
-	}
-	if (r < 0) /* the timers send another one */
-		log_debug("handshake message not sent: %s", error_words(r));
+	outbox_send(&tunnel->outbox, &tunnel->udp, datagram, clock_boottime(), &source_dead);
+	if (source_dead && datagram->peer.serial && tunnel->n_dead_sources < DEAD_SOURCES)
+		tunnel->dead_sources[tunnel->n_dead_sources++] = datagram->peer;
 }
 
 static bool
@@ -175,7 +169,7 @@ settle(void *ctx)
 {
 	struct tunnel *tunnel = ctx;
 	uint64_t epoch;
-	nsec_t deadline;
+	nsec_t deadline, now;
 
 	sources_forget(tunnel);
 	waiting_push(tunnel);
@@ -185,9 +179,10 @@ settle(void *ctx)
 	if (tunnel->ordered)
 		worker_wake(tunnel->worker);
 	tunnel->ordered = false;
-	deadline = wg_deadline(tunnel->device);
+	now = clock_boottime();
+	deadline = MIN(wg_deadline(tunnel->device), outbox_deadline(&tunnel->outbox, now));
 	if (tunnel->waiting)
-		deadline = MIN(deadline, clock_boottime() + ORDER_RETRY);
+		deadline = MIN(deadline, now + ORDER_RETRY);
 	loop_timer_set(tunnel->timer, deadline);
 }
 
@@ -208,8 +203,11 @@ step_plain(struct tunnel *tunnel, enum wg_event_type type)
 static void
 timer_due(void *arg, nsec_t now)
 {
-	step_plain(arg, WG_EVENT_TICK);
-	settle(arg);
+	struct tunnel *tunnel = arg;
+
+	outbox_retry(&tunnel->outbox, &tunnel->udp, now);
+	step_plain(tunnel, WG_EVENT_TICK);
+	settle(tunnel);
 }
 
 /* What the worker says. */

@@ -1,0 +1,43 @@
+/*
+ * Handshake messages on their way out.  The socket is the worker's too and may be full: what it does not
+ * take now is kept for a moment, so that a busy link does not starve handshakes.
+ */
+#ifndef SERVER_TUNNEL_OUTBOX_H
+#define SERVER_TUNNEL_OUTBOX_H
+
+#include "server/tunnel/udp.h"
+#include "server/wg/device.h"
+#include "server/wg/messages.h"
+
+#define OUTBOX_MAX   64 /* beyond that the timers have to send another one */
+#define OUTBOX_RETRY MILLISECONDS(2)
+#define OUTBOX_TIME  MILLISECONDS(500)
+
+struct outbox_message {
+	struct wg_route route;
+	nsec_t since;
+	uint8_t tos;
+	uint8_t len;
+	uint8_t data[WG_HANDSHAKE_MAX];
+};
+
+/* Zeroes are empty. */
+struct outbox {
+	unsigned n;
+	struct outbox_message messages[OUTBOX_MAX];
+};
+
+/*
+ * Sends @datagram, or keeps it.  *@source_dead: the cached source failed, and it went without; forget that
+ * source.
+ */
+void outbox_send(struct outbox *outbox, const struct udp *udp, const struct wg_datagram *datagram, nsec_t now,
+		 bool *source_dead);
+
+/* Sends what was kept, as far as the socket takes it. */
+void outbox_retry(struct outbox *outbox, const struct udp *udp, nsec_t now);
+
+/* When to do so; NSEC_NEVER: nothing is kept. */
+nsec_t outbox_deadline(const struct outbox *outbox, nsec_t now);
+
+#endif
