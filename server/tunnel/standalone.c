@@ -178,6 +178,8 @@ interface_open(struct standalone *s, struct trouble *t)
 	if (r < 0 && r != -EPERM) /* a device of root's that was lent to us keeps its own */
 		return trouble(t, r, "the MTU of interface %s cannot be set: %s", s->tun.name,
 			       error_words(r));
+	if (tun_queue_set(&s->tun, TUN_QUEUE) < 0)
+		log_info("the queue of interface %s is as short as it was", s->tun.name);
 	return 0;
 }
 

@@ -203,6 +203,14 @@ tun_mtu_set(const struct tun *tun, unsigned mtu)
 	return interface_ioctl(tun, SIOCSIFMTU, &ifr);
 }
 
+int
+tun_queue_set(const struct tun *tun, unsigned len)
+{
+	struct ifreq ifr = {.ifr_qlen = (int)len};
+
+	return interface_ioctl(tun, SIOCSIFTXQLEN, &ifr);
+}
+
 ssize_t
 tun_read(const struct tun *tun, void *frame, size_t len)
 {

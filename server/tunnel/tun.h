@@ -15,6 +15,7 @@
 /* The longest frame: a vnet header and the longest packet, and a little so that more is noticed. */
 #define TUN_FRAME_MAX (10 + 65535 + 16)
 #define TUN_MTU       1420 /* what a new device gets: any outer path of 1500 bytes carries it */
+#define TUN_QUEUE     1000 /* frames, as Ethernet has; TUN's own 500 are 5 ms of short packets */
 
 struct tun {
 	int fd; /* non-blocking */
@@ -45,6 +46,7 @@ void tun_probe(const struct tun *tun, struct stats *stats);
 /* The interface as it is now.  -ENODEV. */
 int tun_state(const struct tun *tun, bool *up, unsigned *mtu) _must_check_;
 int tun_mtu_set(const struct tun *tun, unsigned mtu) _must_check_;
+int tun_queue_set(const struct tun *tun, unsigned len) _must_check_;
 
 /* One frame, or 0: none there.  Negated errno; -EBADFD: the device is gone. */
 ssize_t tun_read(const struct tun *tun, void *frame, size_t len);
