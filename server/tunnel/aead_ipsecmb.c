@@ -50,6 +50,13 @@ job_run(IMB_MGR *manager, const struct aead_job *job, IMB_CIPHER_DIRECTION direc
 			  */
 }
 
+/* No branch on what the bytes are. */
+static bool
+tags_equal(const uint8_t a[AEAD_TAG_LEN], const uint8_t b[AEAD_TAG_LEN])
+{
+	return ((le64_load(a) ^ le64_load(b)) | (le64_load(a + 8) ^ le64_load(b + 8))) == 0;
+}
+
 static void
 ipsecmb_seal(void *ctx, struct aead_job *jobs, unsigned n)
 {
@@ -70,7 +77,7 @@ ipsecmb_open(void *ctx, struct aead_job *jobs, unsigned n)
 
 		memcpy(sent, jobs[i].src + len, AEAD_TAG_LEN);
 		job_run(self->manager, &jobs[i], IMB_DIR_DECRYPT, len, tag);
-		jobs[i].ok = bytes_equal(tag, sent, AEAD_TAG_LEN);
+		jobs[i].ok = tags_equal(tag, sent);
 	}
 }
 

@@ -59,6 +59,13 @@ avx2_add(const void *data, size_t len)
 		low2 += w & 0xffffffff;
 		high2 += w >> 32;
 	}
+	if (len >= 32) {
+		memcpy(&v, p, 32);
+		low += v & 0xffffffff;
+		high += v >> 32;
+		p += 32;
+		len -= 32;
+	}
 	low += high + low2 + high2;
 	return low[0] + low[1] + low[2] + low[3] + tail_add(p, len);
 }
