@@ -190,21 +190,22 @@ access_stop(const struct turn *turn, struct wg_peer *peer)
 	timers_stop(heap, &peer->timers, TIMER_KEEPALIVE);
 }
 
+/* An end that stays is not worked out again: a wall clock that was set back would move it. */
 void
 wg_peer_access_set(struct wg_device *device, struct wg_peer *peer, enum wg_access access, time_t end,
 		   struct wg_now now, const struct wg_effects *out)
 {
 	const struct turn turn = {.device = device, .now = now, .out = out};
-	struct wg_order order = {
-		.type = WG_ORDER_ACCESS,
-		.access = {.access = access, .end = wg_end_at(end, now)},
-	};
+	struct wg_order order = {.type = WG_ORDER_ACCESS};
 
 	if (access == peer->access && end == peer->end_at)
 		return;
 	peer->access = access;
+	if (end != peer->end_at)
+		peer->end = wg_end_at(end, now);
 	peer->end_at = end;
-	peer->end = order.access.end;
+	order.access.access = access;
+	order.access.end = peer->end;
 	device_order(device, peer, &order, out);
 	if (access == WG_CUT || wg_ended(&peer->end, now))
 		access_stop(&turn, peer);

@@ -143,7 +143,7 @@ const struct allowedips_list *wg_peer_allowed(const struct wg_peer *peer);
 void wg_peer_initiate(struct wg_device *device, struct wg_peer *peer, struct wg_now now,
 		      const struct wg_effects *out);
 
-/* A handshake message could not be sent from the cached source: forget it, send once more. */
+/* A handshake message could not be sent from the cached source: it is forgotten; the caller sends once more. */
 void wg_peer_source_clear(struct wg_device *device, struct wg_peer_id id, const struct wg_effects *out);
 /* Routes changed: no cached source is to be trusted. */
 void wg_sources_clear(struct wg_device *device, const struct wg_effects *out);
