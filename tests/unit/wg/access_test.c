@@ -211,7 +211,7 @@ an_end_holds_with_the_wall_clock_set_back(void **state)
 static void
 the_same_end_told_again_is_not_moved_by_the_clock(void **state)
 {
-	static const enum wg_access again[] = {WG_ACTIVE};
+	static const enum wg_access again[] = {WG_ACTIVE, WG_QUARANTINED};
 
 	for (size_t i = 0; i < ARRAY_LEN(again); i++) {
 		const time_t end_at = f.rig.now.wall / SECONDS(1) + 60;
