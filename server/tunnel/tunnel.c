@@ -15,54 +15,14 @@
 #include "server/tunnel/backends.h"
 #include "server/tunnel/checksum.h"
 #include "server/tunnel/netlink.h"
-#include "server/tunnel/outbox.h"
-#include "server/tunnel/uapi_server.h"
-#include "server/tunnel/worker.h"
-#include "server/wg/load.h"
+#include "server/tunnel/tunnel_state.h"
 
 #define DATAGRAMS_A_TURN 64 /* then timers and requests have their turn */
 #define ORDER_RETRY      MILLISECONDS(1)
 #define ROUTES_PAUSE     SECONDS(1) /* sources are forgotten at most that often */
-#define DEAD_SOURCES     16
 
-/* An order that the ring had no room for. */
-struct waiting {
-	struct waiting *next;
-	struct wg_order order;
-};
-
-struct tunnel {
-	struct tunnel_config config;
-	struct loop *loop;
-	struct wg_device *device;
-	struct wg_effects effects;
-	struct uapi_host host;
-	struct uapi_server *server;
-	struct worker *worker;
-	const char *aead_name;
-	struct wg_load load;
-	struct outbox outbox;
-
-	struct tun tun;
-	struct udp udp;
-	uint16_t port; /* asked for; 0: any */
-	uint32_t mark;
-	bool up;
-
-	struct loop_io *worker_io, *link_io, *routes_io;
-	int link_fd, routes_fd;
-	struct loop_timer *timer, *routes_timer;
-	nsec_t routes_cleared;
-
-	bool ordered; /* the worker is to be woken */
-	bool again;   /* datagrams_again() is posted */
-	struct waiting *waiting, **waiting_tail;
-	unsigned n_dead_sources;
-	struct wg_peer_id dead_sources[DEAD_SOURCES];
-};
-
-static struct wg_now
-now_read(void *ctx)
+struct wg_now
+tunnel_now(void *ctx)
 {
 	return (struct wg_now){.boot = clock_boottime(), .wall = clock_wall()};
 }
@@ -93,7 +53,7 @@ effect_send(void *ctx, const struct wg_datagram *datagram)
 	bool source_dead;
 
 	outbox_send(&tunnel->outbox, &tunnel->udp, datagram, clock_boottime(), &source_dead);
-	if (source_dead && datagram->peer.serial && tunnel->n_dead_sources < DEAD_SOURCES)
+	if (source_dead && datagram->peer.serial && tunnel->n_dead_sources < TUNNEL_DEAD_SOURCES)
 		tunnel->dead_sources[tunnel->n_dead_sources++] = datagram->peer;
 }
 
@@ -189,7 +149,7 @@ settle(void *ctx)
 static void
 step(struct tunnel *tunnel, const struct wg_event *event)
 {
-	wg_step(tunnel->device, event, now_read(NULL), &tunnel->effects);
+	wg_step(tunnel->device, event, tunnel_now(NULL), &tunnel->effects);
 }
 
 static void
@@ -296,8 +256,8 @@ udp_hand(struct tunnel *tunnel, const struct udp *udp)
 }
 
 /* The new ones before the old ones are closed; the same port needs no change. */
-static int
-sockets_open(struct tunnel *tunnel, uint16_t port)
+int
+tunnel_sockets_open(struct tunnel *tunnel, uint16_t port)
 {
 	struct udp udp, old = tunnel->udp;
 	int r;
@@ -336,7 +296,7 @@ up_set(struct tunnel *tunnel, bool up)
 	if (up == tunnel->up)
 		return;
 	if (up && !tunnel->config.managed) {
-		r = sockets_open(tunnel, tunnel->port);
+		r = tunnel_sockets_open(tunnel, tunnel->port);
 		if (r < 0) {
 			log_error("interface %s stays without sockets: UDP port %u cannot be opened: %s; set "
 				  "another "
@@ -353,8 +313,8 @@ up_set(struct tunnel *tunnel, bool up)
 		sockets_close(tunnel);
 }
 
-static void
-link_look(struct tunnel *tunnel)
+void
+tunnel_link_look(struct tunnel *tunnel)
 {
 	bool up = false;
 	unsigned mtu = 0;
@@ -390,111 +350,12 @@ netlink_ready(void *arg, int fd, uint32_t events, nsec_t now)
 	if (netlink_read(fd, tunnel->tun.ifindex, &heard) < 0)
 		return;
 	if (fd == tunnel->link_fd && (heard.link || heard.overrun))
-		link_look(tunnel);
+		tunnel_link_look(tunnel);
 	if (fd == tunnel->routes_fd && (heard.routes || heard.overrun))
 		loop_timer_set(tunnel->routes_timer, MAX(now, tunnel->routes_cleared + ROUTES_PAUSE));
 	settle(tunnel);
 	if (fd == tunnel->link_fd && heard.link_gone)
 		tunnel->config.gone(tunnel->config.ctx);
-}
-
-/* What the UAPI asks of us. */
-
-static uint16_t
-host_port_get(void *ctx)
-{
-	const struct tunnel *tunnel = ctx;
-
-	return tunnel->udp.port ? tunnel->udp.port : tunnel->port;
-}
-
-static int
-host_port_set(void *ctx, uint16_t port)
-{
-	struct tunnel *tunnel = ctx;
-	int r;
-
-	if (port != 0 && port == tunnel->udp.port)
-		return 0;
-	if (!tunnel->up) {
-		tunnel->port = port;
-		link_look(tunnel); /* it may be up without sockets */
-		return 0;
-	}
-	r = sockets_open(tunnel, port);
-	if (r < 0)
-		log_error("UDP port %u cannot be opened: %s", port, error_words(r));
-	return r;
-}
-
-static uint32_t
-host_mark_get(void *ctx)
-{
-	return ((struct tunnel *)ctx)->mark;
-}
-
-static int
-host_mark_set(void *ctx, uint32_t mark)
-{
-	struct tunnel *tunnel = ctx;
-	int r;
-
-	if (mark == tunnel->mark)
-		return 0;
-	r = udp_mark(&tunnel->udp, mark);
-	if (r == 0)
-		tunnel->mark = mark;
-	return r;
-}
-
-static void
-write_offloads(const struct stats *stats, struct text *out)
-{
-	static const char *const states[] = {
-		[OFFLOAD_OFF] = "off", [OFFLOAD_ON] = "on", [OFFLOAD_DOWN] = "down"};
-
-#define X(name, low)                                                                                         \
-	text_add(out, "warren_offload_" #low "=%s\n", states[offload_get(stats, OFFLOAD_##name)]);
-	STATS_OFFLOADS(X)
-#undef X
-}
-
-static unsigned long long
-counted(const _Atomic uint64_t *counter)
-{
-	return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
-static void
-write_calls(const struct stats *stats, struct text *out)
-{
-	text_add(out, "warren_datagrams=%llu\n", counted(&stats->datagrams));
-#define X(name, low)                                                                                         \
-	text_add(out, "warren_calls_" #low "=%llu\nwarren_segments_" #low "=%llu\n",                         \
-		 counted(&stats->calls[STATS_##name]), counted(&stats->segments[STATS_##name]));
-	STATS_CALLS(X)
-#undef X
-}
-
-static void
-host_more(void *ctx, struct text *out)
-{
-	struct tunnel *tunnel = ctx;
-	const struct stats *stats = worker_stats(tunnel->worker);
-	const struct wg_counters *of_path = worker_path_counters(tunnel->worker);
-	const struct wg_counters *of_device = wg_device_counters(tunnel->device);
-
-	text_add(out, "warren_aead=%s\n", tunnel->aead_name);
-	write_offloads(stats, out);
-	write_calls(stats, out);
-	for (int i = WG_DROP_NONE + 1; i < WG_DROP_COUNT; i++) {
-		const enum wg_drop drop = (enum wg_drop)i;
-		const unsigned long long n = wg_counted(&stats->drops, drop) + wg_counted(of_path, drop) +
-					     wg_counted(of_device, drop);
-
-		if (n > 0)
-			text_add(out, "warren_drop_%s=%llu\n", wg_drop_name(drop), n);
-	}
 }
 
 /* Making and ending it. */
@@ -530,17 +391,7 @@ make(struct tunnel *tunnel)
 		return r;
 	tunnel->effects = (struct wg_effects){
 		.ctx = tunnel, .send = effect_send, .order = effect_order, .changed = effect_changed};
-	tunnel->host = (struct uapi_host){
-		.device = tunnel->device,
-		.effects = &tunnel->effects,
-		.ctx = tunnel,
-		.now = now_read,
-		.port_get = host_port_get,
-		.port_set = host_port_set,
-		.mark_get = host_mark_get,
-		.mark_set = host_mark_set,
-		.more = host_more,
-	};
+	tunnel_host_init(tunnel);
 	r = uapi_server_new(tunnel->loop, &tunnel->host, settle, tunnel, &tunnel->server);
 	if (r == 0)
 		r = loop_timer_new(tunnel->loop, timer_due, tunnel, &tunnel->timer);
@@ -646,7 +497,7 @@ tunnel_tun_set(struct tunnel *tunnel, const struct tun *tun)
 	r = netlink_set(tunnel, fd, &tunnel->link_fd, &tunnel->link_io);
 	if (r < 0)
 		return r;
-	link_look(tunnel);
+	tunnel_link_look(tunnel);
 	settle(tunnel);
 	return 0;
 }
@@ -695,6 +546,6 @@ tunnel_connect(struct tunnel *tunnel, int fd)
 void
 tunnel_key_set(struct tunnel *tunnel, const struct private_key *key)
 {
-	wg_private_key_set(tunnel->device, key, now_read(NULL), &tunnel->effects);
+	wg_private_key_set(tunnel->device, key, tunnel_now(NULL), &tunnel->effects);
 	settle(tunnel);
 }

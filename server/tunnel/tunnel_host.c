@@ -1,0 +1,119 @@
+/*
+ * What the UAPI asks of the control thread: port, mark, and what a full answer says of the device.
+ */
+#include "base/errors.h"
+#include "base/log.h"
+#include "server/tunnel/tunnel_state.h"
+
+static uint16_t
+host_port_get(void *ctx)
+{
+	const struct tunnel *tunnel = ctx;
+
+	return tunnel->udp.port ? tunnel->udp.port : tunnel->port;
+}
+
+static int
+host_port_set(void *ctx, uint16_t port)
+{
+	struct tunnel *tunnel = ctx;
+	int r;
+
+	if (port != 0 && port == tunnel->udp.port)
+		return 0;
+	if (!tunnel->up) {
+		tunnel->port = port;
+		tunnel_link_look(tunnel); /* it may be up without sockets */
+		return 0;
+	}
+	r = tunnel_sockets_open(tunnel, port);
+	if (r < 0)
+		log_error("UDP port %u cannot be opened: %s", port, error_words(r));
+	return r;
+}
+
+static uint32_t
+host_mark_get(void *ctx)
+{
+	return ((struct tunnel *)ctx)->mark;
+}
+
+static int
+host_mark_set(void *ctx, uint32_t mark)
+{
+	struct tunnel *tunnel = ctx;
+	int r;
+
+	if (mark == tunnel->mark)
+		return 0;
+	r = udp_mark(&tunnel->udp, mark);
+	if (r == 0)
+		tunnel->mark = mark;
+	return r;
+}
+
+static void
+write_offloads(const struct stats *stats, struct text *out)
+{
+	static const char *const states[] = {
+		[OFFLOAD_OFF] = "off", [OFFLOAD_ON] = "on", [OFFLOAD_DOWN] = "down"};
+
+#define X(name, low)                                                                                         \
+	text_add(out, "warren_offload_" #low "=%s\n", states[offload_get(stats, OFFLOAD_##name)]);
+	STATS_OFFLOADS(X)
+#undef X
+}
+
+static unsigned long long
+counted(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void
+write_calls(const struct stats *stats, struct text *out)
+{
+	text_add(out, "warren_datagrams=%llu\n", counted(&stats->datagrams));
+#define X(name, low)                                                                                         \
+	text_add(out, "warren_calls_" #low "=%llu\nwarren_segments_" #low "=%llu\n",                         \
+		 counted(&stats->calls[STATS_##name]), counted(&stats->segments[STATS_##name]));
+	STATS_CALLS(X)
+#undef X
+}
+
+static void
+host_more(void *ctx, struct text *out)
+{
+	struct tunnel *tunnel = ctx;
+	const struct stats *stats = worker_stats(tunnel->worker);
+	const struct wg_counters *of_path = worker_path_counters(tunnel->worker);
+	const struct wg_counters *of_device = wg_device_counters(tunnel->device);
+
+	text_add(out, "warren_aead=%s\n", tunnel->aead_name);
+	write_offloads(stats, out);
+	write_calls(stats, out);
+	for (int i = WG_DROP_NONE + 1; i < WG_DROP_COUNT; i++) {
+		const enum wg_drop drop = (enum wg_drop)i;
+		const unsigned long long n = wg_counted(&stats->drops, drop) + wg_counted(of_path, drop) +
+					     wg_counted(of_device, drop);
+
+		if (n > 0)
+			text_add(out, "warren_drop_%s=%llu\n", wg_drop_name(drop), n);
+	}
+}
+
+void
+tunnel_host_init(struct tunnel *tunnel)
+{
+	tunnel->host = (struct uapi_host){
+		.device = tunnel->device,
+		.effects = &tunnel->effects,
+		.ctx = tunnel,
+		.now = tunnel_now,
+		.port_get = host_port_get,
+		.port_set = host_port_set,
+		.mark_get = host_mark_get,
+		.mark_set = host_mark_set,
+		.more = host_more,
+	};
+}
