@@ -231,7 +231,7 @@ prepare(struct cluster *cluster, const char *runtime_dir, char error[CLUSTER_ERR
 		return refuse(error, r, "the configuration in %.600s cannot be written: %s", cluster->dir,
 			      error_words(r));
 	snprintf(cluster->path, sizeof(cluster->path), "%s/postgres", bin.dir);
-	cluster->argv[0] = "postgres";
+	cluster->argv[0] = cluster->path; /* by which it finds its own files: PATH does not lead there */
 	cluster->argv[1] = "-D";
 	cluster->argv[2] = cluster->dir;
 	return 0;

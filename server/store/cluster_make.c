@@ -188,20 +188,14 @@ remove_tree(const char *path)
 static int
 single_run(const struct postgres_bin *bin, const char *dir, const char *sql, char error[CLUSTER_ERROR_LEN])
 {
-	const char *const argv[] = {"postgres",
-				    "--single",
-				    "-j",
-				    "-D",
-				    dir,
-				    "-c",
-				    "exit_on_error=on",
-				    "-c",
-				    "log_min_messages=fatal",
-				    "-c",
-				    "log_min_error_statement=panic",
-				    "template1",
-				    NULL};
 	char path[POSTGRES_PATH_LEN + 16], words[PROGRAM_WORDS];
+	const char *const argv[] = {path, /* by which it finds its own files */
+				    "--single",  "-j",
+				    "-D",        dir,
+				    "-c",        "exit_on_error=on",
+				    "-c",        "log_min_messages=fatal",
+				    "-c",        "log_min_error_statement=panic",
+				    "template1", NULL};
 	int r;
 
 	snprintf(path, sizeof(path), "%s/postgres", bin->dir);
@@ -231,7 +225,7 @@ initdb_run(const struct postgres_bin *bin, const char *dir, const char *password
 	   char error[CLUSTER_ERROR_LEN])
 {
 	char path[POSTGRES_PATH_LEN + 16], pwfile[PATH_LEN + 16], words[PROGRAM_WORDS];
-	const char *const argv[] = {"initdb",
+	const char *const argv[] = {path, /* by which it finds its own files, and postgres */
 				    "-D",
 				    dir,
 				    "--username=postgres",

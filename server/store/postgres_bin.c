@@ -41,7 +41,7 @@ static int
 version_of(const char *dir)
 {
 	char path[POSTGRES_PATH_LEN + 16], words[PROGRAM_WORDS];
-	const char *const argv[] = {"postgres", "--version", NULL};
+	const char *const argv[] = {path, "--version", NULL}; /* not found in PATH it complains first */
 
 	snprintf(path, sizeof(path), "%s/postgres", dir);
 	return program_run(path, argv, NULL, words) == 0 ? postgres_version_parse(words) : -EINVAL;
