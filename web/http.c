@@ -2,6 +2,7 @@
 
 #include <civetweb.h>
 #include <errno.h>
+#include <pthread.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 #include "web/relay.h"
 #include "web/routes.h"
 
-#define WORKERS "64" /* 16 of them may wait for handshakes */
+#define WORKERS       "64" /* 16 of them may wait for handshakes */
+#define HANDLER_STACK (2U * 1024 * 1024)
 
 struct http {
 	struct control *control;
@@ -108,6 +110,46 @@ name_request(struct request *request)
 	hex_encode(request->id, bytes, sizeof(bytes));
 }
 
+/*
+ * The library's threads have stacks of 100 KiB: too little for a handler that opens a connection to the
+ * database (names, TLS).  So each request is answered on a stack of its own.
+ */
+struct handling {
+	struct control *control;
+	struct request *request;
+	struct answer *answer;
+};
+
+static void *
+handle(void *arg)
+{
+	const struct handling *handling = arg;
+
+	route_answer(handling->control, handling->request, handling->answer);
+	return NULL;
+}
+
+static void
+handle_on_own_stack(struct http *http, struct request *request, struct answer *answer)
+{
+	struct handling handling = {http->control, request, answer};
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	pthread_attr_init(&attr);
+	r = pthread_attr_setstacksize(&attr, HANDLER_STACK);
+	if (r == 0)
+		r = pthread_create(&thread, &attr, handle, &handling);
+	pthread_attr_destroy(&attr);
+	if (r) {
+		log_error("request=%s cannot be handled: %s", request->id, strerrorname_np(r));
+		answer_refusal(answer, REFUSAL_INTERNAL);
+		return;
+	}
+	pthread_join(thread, NULL);
+}
+
 static int
 serve(struct http *http, struct mg_connection *conn, const struct head *head, struct request *request)
 {
@@ -118,7 +160,7 @@ serve(struct http *http, struct mg_connection *conn, const struct head *head, st
 	if (request_target(request, head->target, &p) < 0)
 		answer_problem(&answer, &p);
 	else
-		route_answer(http->control, request, &answer);
+		handle_on_own_stack(http, request, &answer);
 	log_debug("request=%s uid=%d method=%s path=%s status=%d", request->id, (int)request->who.uid,
 		  request->method, request->path, answer.status);
 	answer_write(conn, &answer, strcmp(request->method, "HEAD") != 0);

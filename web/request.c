@@ -110,6 +110,26 @@ query_end(const struct request *request, struct problem *p)
 
 /* Body */
 
+/* The library parses by recursion; nothing of ours is nested deeper than a list in an object. */
+static bool
+is_too_deep(const char *text, size_t len)
+{
+	bool quoted = false;
+	size_t depth = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (quoted && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			quoted = !quoted;
+		else if (!quoted && (text[i] == '[' || text[i] == '{') && ++depth > BODY_DEPTH_MAX)
+			return true;
+		else if (!quoted && (text[i] == ']' || text[i] == '}') && depth)
+			depth--;
+	}
+	return false;
+}
+
 int
 body_object(const struct request *request, bool optional, json_t **ret, struct problem *p)
 {
@@ -120,6 +140,8 @@ body_object(const struct request *request, bool optional, json_t **ret, struct p
 		*ret = json_object();
 		return *ret ? 0 : problem(p, -ENOMEM, NULL, "There is no memory left.");
 	}
+	if (is_too_deep(request->body, request->body_len))
+		return problem(p, -ERR_INVALID, NULL, "The body is nested too deeply.");
 	root = json_loadb(request->body, request->body_len, JSON_REJECT_DUPLICATES, &error);
 	if (!root)
 		return problem(p, -ERR_INVALID, NULL,

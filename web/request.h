@@ -18,7 +18,8 @@
 #include "server/control/problem.h"
 #include "web/relay.h"
 
-#define QUERY_MAX 8 /* parameters */
+#define QUERY_MAX      8 /* parameters */
+#define BODY_DEPTH_MAX 8 /* lists and objects in each other */
 
 struct parameter {
 	char name[16], value[80];

@@ -87,6 +87,20 @@ a_body_that_may_be_left_out_is_an_empty_object(void **state)
 }
 
 static void
+a_body_is_not_nested_deeply(void **state)
+{
+	static char deep[BODY_MAX + 1];
+	struct problem p;
+
+	memset(deep, '[', BODY_MAX);
+	assert_int_equal(read_add(deep, &p), -ERR_INVALID);
+	assert_non_null(strstr(p.detail, "deep"));
+	assert_int_equal(read_add("{\"[[[[[[[[[[[[[[[[\\\"[[[[[[[[[\":1}", &p),
+			 -ERR_INVALID); /* within text it is text */
+	assert_null(strstr(p.detail, "deep"));
+}
+
+static void
 times_are_real_ones_in_utc(void **state)
 {
 	static const char *const bad[] = {"",
@@ -240,6 +254,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bodies_are_strict),
 		cmocka_unit_test(a_body_that_may_be_left_out_is_an_empty_object),
+		cmocka_unit_test(a_body_is_not_nested_deeply),
 		cmocka_unit_test(times_are_real_ones_in_utc),
 		cmocka_unit_test(queries_are_strict),
 		cmocka_unit_test(routes_are_found_by_method_and_path),
