@@ -73,7 +73,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct wg_effects effects = {.send = on_send, .order = on_order};
-	const struct wg_device_config config = {.random.fill = fill, .workers = 1};
+	const struct wg_device_config config = {.random.fill = fill, .workers = 1, .peers_max = 64};
 	struct uapi_host host = {.effects = &effects,
 				 .now = now_get,
 				 .port_get = port_get,

@@ -185,22 +185,9 @@ one_is_chosen_and_an_unknown_one_is_not(void **state)
 }
 
 static int
-setup_ipsecmb(void **state)
+setup(void **state)
 {
-	return aead_ipsecmb_init(&aead);
-}
-
-static int
-setup_evp(void **state)
-{
-	return aead_evp_init(&aead);
-}
-
-static int
-setup_sodium(void **state)
-{
-	aead_sodium_init(&aead);
-	return 0;
+	return aead_init_by_name(&aead, *state);
 }
 
 static int
@@ -210,28 +197,44 @@ teardown(void **state)
 	return 0;
 }
 
+#define BACKENDS 3
+
+/* Every test with every back end that this CPU runs, as one group. */
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_it_seals_is_what_libsodium_seals),
-		cmocka_unit_test(it_opens_what_libsodium_sealed_and_nothing_else),
-		cmocka_unit_test(a_session_seals_and_opens_in_turns),
-		cmocka_unit_test(its_self_test_passes),
-		cmocka_unit_test(a_back_end_that_errs_fails_the_self_test),
+	static const char *const backends[BACKENDS] = {"evp", "sodium", "ipsec-mb"};
+	static const struct {
+		const char *name;
+		CMUnitTestFunction run;
+	} all[] = {
+#define X(name) {#name, name}
+		X(what_it_seals_is_what_libsodium_seals),
+		X(it_opens_what_libsodium_sealed_and_nothing_else),
+		X(a_session_seals_and_opens_in_turns),
+		X(its_self_test_passes),
+		X(a_back_end_that_errs_fails_the_self_test),
+#undef X
 	};
-	const struct CMUnitTest choice[] = {
-		cmocka_unit_test(one_is_chosen_and_an_unknown_one_is_not),
-	};
-	int failed;
+	static char names[BACKENDS][ARRAY_LEN(all)][80];
+	struct CMUnitTest tests[BACKENDS * ARRAY_LEN(all) + 1] = {
+		cmocka_unit_test(one_is_chosen_and_an_unknown_one_is_not)};
+	size_t n = 1;
 
 	rnd_begin();
 	assert_true(sodium_init() >= 0);
-	failed = cmocka_run_group_tests_name("evp", tests, setup_evp, teardown);
-	failed += cmocka_run_group_tests_name("sodium", tests, setup_sodium, teardown);
-	if (aead_ipsecmb_init(&aead) == 0) { /* not on every CPU */
+	for (size_t b = 0; b < BACKENDS; b++) {
+		if (aead_init_by_name(&aead, backends[b]) < 0)
+			continue;
 		aead_done(&aead);
-		failed += cmocka_run_group_tests_name("ipsec-mb", tests, setup_ipsecmb, teardown);
+		for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+			snprintf(names[b][i], sizeof(names[b][i]), "%s: %s", backends[b], all[i].name);
+			tests[n++] = (struct CMUnitTest){.name = names[b][i],
+							 .test_func = all[i].run,
+							 .setup_func = setup,
+							 .teardown_func = teardown,
+							 .initial_state = (void *)(uintptr_t)backends[b]};
+		}
 	}
-	return failed + cmocka_run_group_tests_name("choice", choice, NULL, NULL);
+	return _cmocka_run_group_tests("aead", tests, n, NULL, NULL);
 }
