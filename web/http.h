@@ -7,7 +7,6 @@
 
 #include "base/cleanup.h"
 #include "server/control/control.h"
-#include "server/proc/loop.h"
 
 struct http;
 

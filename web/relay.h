@@ -18,7 +18,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/ip.h"
-#include "server/proc/loop.h"
+#include "server/control/control.h" /* with the loop that both live in */
 #include "web/guard.h"
 
 #define VISITS_MAX       192         /* at once on TCP, */
