@@ -35,9 +35,12 @@ log_write(enum log_level level, const char *format, va_list ap)
 	if (m < 0)
 		return;
 	n = MIN(n + m, (int)sizeof(line) - 2);
-	for (int i = 0; i < n; i++) /* what comes from outside cannot start a line of its own */
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+	for (int i = 0; i < n; i++) { /* what comes from outside neither starts a line nor moves a terminal's cursor */
+		const unsigned char c = (unsigned char)line[i], after = (unsigned char)line[i + 1];
+
+		if (c < 0x20 || c == 0x7f || (c == 0xc2 && after >= 0x80 && after < 0xa0))
 			line[i] = ' ';
+	}
 	line[n++] = '\n';
 	if (write(STDERR_FILENO, line, (size_t)n) < 0)
 		return;
