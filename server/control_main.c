@@ -20,7 +20,7 @@
 #include "server/wg/drops.h"
 #include "web/http.h"
 
-#define SERVING_LIMIT SECONDS(15) /* how long READY waits for the database */
+#define SERVING_LIMIT SECONDS(5) /* how long READY waits for the database */
 
 struct role_control {
 	struct child child;
@@ -197,7 +197,10 @@ begin(struct role_control *role)
 	if (r < 0)
 		return r;
 	take_channels(role);
-	loop_timer_set(role->late, loop_now(role->loop) + SERVING_LIMIT);
+	if (role->child.config.database_url[0])
+		loop_timer_set(role->late, loop_now(role->loop) + SERVING_LIMIT);
+	else
+		ready(role); /* there is nothing to wait for */
 	return 0;
 }
 

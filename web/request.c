@@ -335,6 +335,30 @@ body_rekey_read(const json_t *object, struct public_key *ret, struct problem *p)
 }
 
 int
+body_tenant_read(const json_t *object, struct tenant_change *ret, struct problem *p)
+{
+	static const char *const names[] = {"peers_may_meet", "rest_seconds", NULL};
+	const json_t *meet = json_object_get(object, "peers_may_meet");
+	const json_t *rest = json_object_get(object, "rest_seconds");
+	const json_int_t seconds = json_integer_value(rest);
+	int r;
+
+	*ret = (struct tenant_change){.has_meet = meet != NULL,
+				      .meet = json_is_true(meet),
+				      .has_rest = rest != NULL,
+				      .rest_seconds = seconds};
+	r = only(object, names, p);
+	if (r == 0 && json_object_size(object) == 0)
+		r = problem(p, -ERR_INVALID, NULL, "The body names nothing to change.");
+	if (r == 0 && meet && !json_is_boolean(meet))
+		r = problem(p, -ERR_INVALID, "peers_may_meet", "It must be true or false.");
+	if (r == 0 && rest && (!json_is_integer(rest) || seconds < 0 || seconds > TENANT_REST_MAX))
+		r = problem(p, -ERR_INVALID, "rest_seconds", "It must be a number of seconds from 0 to %lld.",
+			    (long long)TENANT_REST_MAX);
+	return r;
+}
+
+int
 body_empty_read(const json_t *object, struct problem *p)
 {
 	static const char *const names[] = {NULL};

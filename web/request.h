@@ -16,6 +16,7 @@
 #include "base/key.h"
 #include "server/control/peers.h"
 #include "server/control/problem.h"
+#include "server/control/tenants.h"
 #include "web/relay.h"
 
 #define QUERY_MAX      8 /* parameters */
@@ -65,6 +66,7 @@ int body_add_read(const json_t *object, struct body_add *ret, struct problem *p)
 int body_change_read(const json_t *object, struct peer_change *ret, struct problem *p) _must_check_;
 int body_renew_read(const json_t *object, time_t *ret, struct problem *p) _must_check_;
 int body_rekey_read(const json_t *object, struct public_key *ret, struct problem *p) _must_check_;
+int body_tenant_read(const json_t *object, struct tenant_change *ret, struct problem *p) _must_check_;
 int body_empty_read(const json_t *object, struct problem *p) _must_check_;
 
 /* "2027-01-31T18:00:00Z", a real time of 1970 to 9999.  -EINVAL. */

@@ -207,7 +207,7 @@ pools_route(struct control *control, struct request *request, struct answer *ans
 	struct pools pools = {0};
 	struct problem p = {0};
 
-	if (peers_pools(control, &pools, &p) < 0)
+	if (tenants_pools(control, &pools, &p) < 0)
 		answer_problem(answer, &p);
 	else
 		answer_json(answer, 200, shape_pools(&pools));
@@ -228,7 +228,7 @@ audit_route(struct control *control, struct request *request, struct answer *ans
 	if (r == 0)
 		r = query_end(request, &p);
 	if (r == 0)
-		r = peers_audit(control, after, (size_t)limit + 1, &rows, &p);
+		r = tenants_audit(control, after, (size_t)limit + 1, &rows, &p);
 	if (r < 0)
 		answer_problem(answer, &p);
 	else
@@ -430,4 +430,41 @@ peer_remove_route(struct control *control, struct request *request, struct answe
 		answer_problem(answer, &p);
 	else
 		answer_json(answer, 200, shape_removed(&peer, &applied));
+}
+
+/* The tenant */
+
+static void
+tenant_route(struct control *control, struct request *request, struct answer *answer)
+{
+	struct problem p = {0};
+	struct tenant tenant;
+
+	if (tenants_get(control, &tenant, &p) < 0)
+		answer_problem(answer, &p);
+	else
+		answer_json(answer, 200, shape_tenant(&tenant, NULL));
+}
+
+static void
+tenant_change_route(struct control *control, struct request *request, struct answer *answer)
+{
+	const struct caller caller = caller_of(request);
+	struct tenant_change change;
+	struct applied applied;
+	struct tenant tenant;
+	struct problem p = {0};
+	json_t *object = NULL;
+	int r;
+
+	r = body_of(request, false, &object, &p);
+	if (r == 0)
+		r = body_tenant_read(object, &change, &p);
+	json_decref(object);
+	if (r == 0)
+		r = tenants_change(control, &caller, &change, &tenant, &applied, &p);
+	if (r < 0)
+		answer_problem(answer, &p);
+	else
+		answer_json(answer, 200, shape_tenant(&tenant, &applied));
 }

@@ -30,6 +30,8 @@ enum access_right { RIGHT_OPEN, RIGHT_ADMIN };
 	X(peer_disable, "POST", "/api/v1/peers/{peer}/disable", RIGHT_ADMIN)                                 \
 	X(peer_renew, "POST", "/api/v1/peers/{peer}/renew", RIGHT_ADMIN)                                     \
 	X(peer_rekey, "POST", "/api/v1/peers/{peer}/rekey", RIGHT_ADMIN)                                     \
+	X(tenant, "GET", "/api/v1/tenant", RIGHT_ADMIN)                                                      \
+	X(tenant_change, "PATCH", "/api/v1/tenant", RIGHT_ADMIN)                                             \
 	X(pools, "GET", "/api/v1/pools", RIGHT_ADMIN)                                                        \
 	X(audit, "GET", "/api/v1/audit", RIGHT_ADMIN)                                                        \
 	X(wg, "GET", "/api/v1/wg", RIGHT_ADMIN)

@@ -276,7 +276,20 @@ shape_removed(const struct peer *peer, const struct applied *applied)
 	return object;
 }
 
-/* Pools and the audit log */
+/* The tenant, its pools and its audit log */
+
+json_t *
+shape_tenant(const struct tenant *tenant, const struct applied *applied)
+{
+	json_t *object =
+		json_pack("{s:s, s:b, s:I, s:o}", "name", tenant->name, "peers_may_meet",
+			  (int)tenant->peers_may_meet, "rest_seconds", (json_int_t)tenant->rest_seconds,
+			  "created_at", time_json(tenant->created_at));
+
+	if (applied)
+		add_applied(object, applied);
+	return object;
+}
 
 static json_t *
 pool_json(const struct pool *pool)

@@ -8,6 +8,7 @@
 
 #include "server/control/peers.h"
 #include "server/control/status.h"
+#include "server/control/tenants.h"
 
 json_t *shape_status(const struct status *status);
 json_t *shape_health(const struct control_health *health);
@@ -18,6 +19,9 @@ json_t *shape_peers(const struct peer_views *views);
 json_t *shape_changed(const struct peer_view *view, const struct applied *applied,
 		      const struct client_config *config);
 json_t *shape_removed(const struct peer *peer, const struct applied *applied);
+
+/* @applied: it was changed; or NULL. */
+json_t *shape_tenant(const struct tenant *tenant, const struct applied *applied);
 json_t *shape_pools(const struct pools *pools);
 
 /* The first @n of @rows; @more: there are older ones. */

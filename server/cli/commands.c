@@ -48,6 +48,11 @@ const struct command commands[] = {
 	{"peer", "remove", ARGUMENT_PEER, O(YES) | BOTH, run_peer_remove,
 	 "cut a peer off for good and give its address back",
 	 "Asks first; without a terminal it wants --yes.", "warren peer remove laptop"},
+	{"tenant", "show", ARGUMENT_NONE, BOTH, run_tenant_show, "the tenant's settings", NULL,
+	 "warren tenant show"},
+	{"tenant", "set", ARGUMENT_NONE, O(MEET) | O(REST) | BOTH, run_tenant_set,
+	 "change the tenant's settings", "What is not named stays as it is.",
+	 "warren tenant set --peers-may-meet yes"},
 	{"pool", "list", ARGUMENT_NONE, BOTH, run_pool_list, "where peers get their addresses from", NULL,
 	 "warren pool list"},
 	{"audit", "list", ARGUMENT_NONE, O(LIMIT) | BOTH, run_audit_list,
@@ -69,9 +74,8 @@ noun_words(const char *noun)
 	static const struct {
 		const char *noun, *words;
 	} nouns[] = {
-		{"peer", "devices that are let in"},
-		{"pool", "prefixes that addresses come from"},
-		{"audit", "the log of changes"},
+		{"peer", "devices that are let in"},           {"tenant", "what holds for all peers"},
+		{"pool", "prefixes that addresses come from"}, {"audit", "the log of changes"},
 		{"wg", "the tunnel in the words of wg(8)"},
 	};
 

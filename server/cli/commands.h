@@ -24,6 +24,9 @@ struct cli;
 	X(FORCE, "force", 0, "", "replace the file of --out if it is there")                                 \
 	X(WAIT, "wait", 0, "", "wait for the peer's first handshake; Ctrl-C ends the waiting only")          \
 	X(YES, "yes", 'y', "", "do not ask")                                                                 \
+	X(MEET, "peers-may-meet", 0, "yes|no", "whether the tenant's peers reach each other")                \
+	X(REST, "rest", 0, "SPAN",                                                                           \
+	  "how long a freed address rests before another peer gets it (24h, 7d, 0)")                         \
 	X(LIMIT, "limit", 0, "N", "at most that many, the newest (50)")                                      \
 	X(OUTPUT, "output", 'o', "table|json", "for people (table), or what the API answers (json)")         \
 	X(HELP, "help", 'h', "", "what this command does")
@@ -114,6 +117,8 @@ int run_peer_enable(struct cli *cli);
 int run_peer_renew(struct cli *cli);
 int run_peer_rekey(struct cli *cli);
 int run_peer_remove(struct cli *cli);
+int run_tenant_show(struct cli *cli);
+int run_tenant_set(struct cli *cli);
 int run_pool_list(struct cli *cli);
 int run_audit_list(struct cli *cli);
 int run_wg_show(struct cli *cli);

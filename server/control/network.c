@@ -125,19 +125,21 @@ static int
 state_read(struct network_state *state, json_t *root)
 {
 	const char *ifname, *sees, *words;
-	json_t *problems;
+	json_t *problems, *domains;
 	int applied, up;
 
-	if (!root || json_unpack(root, "{s:b, s:{s:s, s:b}, s:s, s:s, s:o}", "applied", &applied, "uplink",
-				 "ifname", &ifname, "up", &up, "outside_sees", &sees, "outside_sees_words",
-				 &words, "problems", &problems) < 0)
+	if (!root ||
+	    json_unpack(root, "{s:b, s:{s:s, s:b}, s:s, s:s, s:o, s:o}", "applied", &applied, "uplink",
+			"ifname", &ifname, "up", &up, "outside_sees", &sees, "outside_sees_words", &words,
+			"problems", &problems, "domains", &domains) < 0)
 		return -ERR_MESSAGE;
-	if ((strcmp(sees, "peer") != 0 && strcmp(sees, "host") != 0) || strlen(ifname) >= IFNAMSIZ ||
-	    !json_is_array(problems))
+	if ((strcmp(sees, "peer") != 0 && strcmp(sees, "host") != 0 && *sees) || strlen(ifname) >= IFNAMSIZ ||
+	    !json_is_array(problems) || !json_is_array(domains))
 		return -ERR_MESSAGE;
 	state->known = true;
 	state->applied = applied;
 	state->uplink_up = up;
+	state->peers_may_meet = json_is_true(json_object_get(json_array_get(domains, 0), "peers_may_meet"));
 	copy(state->ifname, sizeof(state->ifname), ifname);
 	copy(state->world_sees, sizeof(state->world_sees), sees);
 	copy(state->world_sees_words, sizeof(state->world_sees_words), words);

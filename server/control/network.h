@@ -30,6 +30,7 @@ struct network_problem {
 
 struct network_state {
 	bool known, applied, uplink_up;
+	bool peers_may_meet; /* as the rules have it */
 	char ifname[IFNAMSIZ];
 	char world_sees[8]; /* "peer", "host" or empty */
 	char world_sees_words[128];

@@ -8,6 +8,8 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "server/control/network.h"
+#include "server/control/work.h"
+#include "server/store/pool.h"
 #include "server/store/tenant.h"
 
 #define KEEPALIVE 25 /* seconds: what keeps usual NATs open; and a client that comes up says so at once */
@@ -32,49 +34,6 @@ peer_name_is_valid(const char *name)
 		if (!strchr(alnum, name[i]) && !strchr("._-", name[i]))
 			return false;
 	return true;
-}
-
-/* Transactions of the one tenant */
-
-static int
-run(struct control *control, store_work_fn *work, void *arg, struct problem *p)
-{
-	struct board *board = control_board(control);
-	struct tenant_id tenant;
-	struct store *store;
-	int r;
-
-	*p = (struct problem){0};
-	board_lock(board);
-	store = board->store;
-	tenant = board->tenant;
-	board_unlock(board);
-	r = store ? store_run(store, tenant, work, arg) : -ERR_DATABASE;
-	if (r >= 0 || p->error)
-		return r;
-	problem(p, r, NULL, "%s", error_words(r));
-	p->detail[0] = '\0';
-	if (r == -ERR_DATABASE)
-		snprintf(p->remedy, sizeof(p->remedy),
-			 "Nothing was changed.  Try again in a moment; `warren status` says what is wrong.");
-	else if (r == -ERR_POOL_FULL)
-		snprintf(p->remedy, sizeof(p->remedy),
-			 "Remove peers that are not used any more; freed addresses rest a while.");
-	return r;
-}
-
-static int
-name_actor(struct tx *tx, const struct caller *caller, struct user *user)
-{
-	char name[32];
-	struct actor actor = {name, caller->source, caller->request};
-	int r;
-
-	snprintf(name, sizeof(name), "uid:%u", (unsigned)caller->uid);
-	r = tx_actor(tx, &actor);
-	if (r < 0 || !user)
-		return r;
-	return user_ensure(tx, name, user);
 }
 
 static int
@@ -136,31 +95,6 @@ view_of(struct control *control, const struct peer *peer, struct peer_view *ret)
 	ret->online = ret->last_handshake_at && ret->now - ret->last_handshake_at < RECENT_SECONDS;
 }
 
-/* A change is committed: whether the tunnel has it. */
-static void
-apply(struct control *control, const struct public_key *key, struct applied *ret)
-{
-	struct board *board = control_board(control);
-	const struct wanted_peer *wanted;
-	const uint64_t ticket = control_changed(control);
-
-	*ret = (struct applied){.applied = control_applied(control, ticket)};
-	board_lock(board);
-	wanted = key ? wanted_by_key(&board->wanted, key) : NULL;
-	if (wanted && wanted->refused)
-		ret->applied = false;
-	if (!ret->applied)
-		snprintf(ret->note, sizeof(ret->note), "%s",
-			 !board->tunnel_up
-				 ? "The tunnel process is not there: it is told as soon as it is back."
-			 : board->database < 0
-				 ? "The database went away meanwhile: the tunnel is told when it is back."
-			 : wanted && wanted->refused ? "The tunnel refused it; the log of control says why."
-						     : "The tunnel has not confirmed it within 2 s; it is "
-						       "told as soon as possible.");
-	board_unlock(board);
-}
-
 /* Reading */
 
 struct reading {
@@ -184,7 +118,7 @@ peers_get(struct control *control, const char *peer, struct peer_view *ret, stru
 	int r;
 
 	control_look(control);
-	r = run(control, get_work, &reading, p);
+	r = work_run(control, get_work, &reading, p);
 	if (r >= 0)
 		view_of(control, &reading.peer, ret);
 	return r;
@@ -207,7 +141,7 @@ await_handshake(struct control *control, const char *ref, nsec_t limit, struct p
 	const nsec_t deadline = board_clock() + limit;
 	int r;
 
-	r = run(control, get_work, &reading, p);
+	r = work_run(control, get_work, &reading, p);
 	if (r < 0)
 		return r;
 	board_lock(board);
@@ -260,7 +194,7 @@ peers_list(struct control *control, const char *after, size_t limit, struct peer
 	int r;
 
 	control_look(control);
-	r = run(control, list_work, &listing, p);
+	r = work_run(control, list_work, &listing, p);
 	if (r < 0) {
 		peers_done(&listing.peers);
 		return r;
@@ -365,7 +299,7 @@ add_work(struct tx *tx, void *arg)
 	int r;
 
 	*adding->p = (struct problem){0};
-	r = name_actor(tx, adding->caller, &user);
+	r = work_actor(tx, adding->caller, &user);
 	if (r < 0)
 		return r;
 	r = check_routes(tx, adding->wish, adding->p);
@@ -401,7 +335,7 @@ explain_conflict(struct control *control, struct adding *adding)
 
 	if (p->detail[0])
 		return p->error;
-	if (run(control, exists_work, adding, &ignored) >= 0) {
+	if (work_run(control, exists_work, adding, &ignored) >= 0) {
 		r = problem(p, -ERR_CONFLICT, "name", "There is a peer \"%s\" already.", adding->wish->name);
 		snprintf(p->remedy, sizeof(p->remedy),
 			 "Take another name, or `rekey` that peer if its configuration was lost.");
@@ -448,14 +382,14 @@ peers_add(struct control *control, const struct caller *caller, const struct pee
 	if (r == 0)
 		r = check_end(wish->expires_at, p);
 	if (r == 0)
-		r = run(control, add_work, &adding, p);
+		r = work_run(control, add_work, &adding, p);
 	if (r == -ERR_CONFLICT)
 		return explain_conflict(control, &adding);
 	if (r < 0)
 		return r;
 	log_info("peer=%lld name=%s added by=uid:%u", (long long)adding.peer.id.v, adding.peer.name,
 		 (unsigned)caller->uid);
-	apply(control, &adding.peer.key, applied);
+	work_applied(control, &adding.peer.key, applied);
 	view_of(control, &adding.peer, ret);
 	return 0;
 }
@@ -479,7 +413,7 @@ change_work(struct tx *tx, void *arg)
 	struct peer *peer = &changing->peer;
 	int r;
 
-	r = name_actor(tx, changing->caller, NULL);
+	r = work_actor(tx, changing->caller, NULL);
 	if (r >= 0)
 		r = find(tx, changing->ref, peer, changing->p);
 	if (r >= 0 && changing->key)
@@ -496,12 +430,12 @@ change(struct control *control, struct changing *changing, struct peer_view *ret
 {
 	int r;
 
-	r = run(control, change_work, changing, changing->p);
+	r = work_run(control, change_work, changing, changing->p);
 	if (r < 0)
 		return r;
 	log_info("peer=%lld name=%s changed by=uid:%u", (long long)changing->peer.id.v, changing->peer.name,
 		 (unsigned)changing->caller->uid);
-	apply(control, &changing->peer.key, applied);
+	work_applied(control, &changing->peer.key, applied);
 	view_of(control, &changing->peer, ret);
 	return 0;
 }
@@ -540,7 +474,7 @@ remove_work(struct tx *tx, void *arg)
 	struct changing *changing = arg;
 	int r;
 
-	r = name_actor(tx, changing->caller, NULL);
+	r = work_actor(tx, changing->caller, NULL);
 	if (r >= 0)
 		r = find(tx, changing->ref, &changing->peer, changing->p);
 	return r < 0 ? r : peer_remove(tx, changing->peer.id);
@@ -553,12 +487,12 @@ peers_remove(struct control *control, const struct caller *caller, const char *p
 	struct changing changing = {.caller = caller, .ref = peer, .p = p};
 	int r;
 
-	r = run(control, remove_work, &changing, p);
+	r = work_run(control, remove_work, &changing, p);
 	if (r < 0)
 		return r;
 	log_info("peer=%lld name=%s removed by=uid:%u", (long long)changing.peer.id.v, changing.peer.name,
 		 (unsigned)caller->uid);
-	apply(control, NULL, applied);
+	work_applied(control, NULL, applied);
 	*ret = changing.peer;
 	return 0;
 }
@@ -582,47 +516,4 @@ peers_client_config(struct control *control, const struct peer *peer, struct cli
 	board_unlock(board);
 	reach_find(control_config(control), &ret->reach);
 	resolvers_find(control_config(control), &ret->dns);
-}
-
-static int
-pools_work(struct tx *tx, void *arg)
-{
-	struct pools *pools = arg;
-
-	pools_done(pools); /* of a try before */
-	*pools = (struct pools){0};
-	return pool_list(tx, pools);
-}
-
-int
-peers_pools(struct control *control, struct pools *ret, struct problem *p)
-{
-	*ret = (struct pools){0};
-	return run(control, pools_work, ret, p);
-}
-
-struct auditing {
-	int64_t before_seq;
-	size_t limit;
-	struct audit_rows *rows;
-};
-
-static int
-audit_work(struct tx *tx, void *arg)
-{
-	struct auditing *auditing = arg;
-
-	audit_rows_done(auditing->rows); /* of a try before */
-	*auditing->rows = (struct audit_rows){0};
-	return audit_list(tx, auditing->before_seq, auditing->limit, auditing->rows);
-}
-
-int
-peers_audit(struct control *control, int64_t before_seq, size_t limit, struct audit_rows *ret,
-	    struct problem *p)
-{
-	struct auditing auditing = {before_seq, limit, ret};
-
-	*ret = (struct audit_rows){0};
-	return run(control, audit_work, &auditing, p);
 }

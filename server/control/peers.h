@@ -1,5 +1,5 @@
 /*
- * What people do with peers, pools and the audit log: each a transaction, then a wait until the tunnel
+ * What people do with peers: each a transaction, then a wait until the tunnel
  * has it.  From any thread but the loop's.  On failure @p says why; results are written on success only.
  */
 #ifndef SERVER_CONTROL_PEERS_H
@@ -14,18 +14,10 @@
 #include "base/cleanup.h"
 #include "server/control/control.h"
 #include "server/control/problem.h"
-#include "server/store/audit.h"
+#include "server/control/work.h"
 #include "server/store/peer.h"
-#include "server/store/pool.h"
 
 #define HANDSHAKE_WAITERS_MAX 16
-
-/* Who asks. */
-struct caller {
-	uid_t uid;
-	const char *source;  /* "unix" */
-	const char *request; /* id of the request */
-};
 
 enum peer_state { PEER_ACTIVE, PEER_DISABLED, PEER_EXPIRED };
 
@@ -44,12 +36,6 @@ struct peer_views {
 	size_t n;
 	struct peer_view *v;
 	bool more; /* there are others behind these */
-};
-
-/* Whether the tunnel has a change; if not, why. */
-struct applied {
-	bool applied;
-	char note[256];
 };
 
 /* What a client needs beside its private key. */
@@ -106,10 +92,5 @@ int peers_remove(struct control *control, const struct caller *caller, const cha
 		 struct applied *applied, struct problem *p) _must_check_;
 
 void peers_client_config(struct control *control, const struct peer *peer, struct client_config *ret);
-
-/* To be given to pools_done() and audit_rows_done(). */
-int peers_pools(struct control *control, struct pools *ret, struct problem *p) _must_check_;
-int peers_audit(struct control *control, int64_t before_seq, size_t limit, struct audit_rows *ret,
-		struct problem *p) _must_check_;
 
 #endif

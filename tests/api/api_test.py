@@ -62,6 +62,18 @@ def a_peer_is_added_changed_and_removed_and_the_tunnel_has_it_each_time(lab):
 
 
 @test
+def the_tenants_settings_are_changed_and_net_is_told(lab):
+    control, _, net, api = gateway(lab)
+    assert api.get("/api/v1/tenant")["peers_may_meet"] is False
+    changed = api.call("PATCH", "/api/v1/tenant", {"peers_may_meet": True, "rest_seconds": 60}, 200)
+    assert changed["applied"] and changed["peers_may_meet"] and changed["rest_seconds"] == 60
+    assert {k: v for k, v in changed.items() if not k.startswith("applied")} == api.get("/api/v1/tenant")
+    for body, field in (({}, None), ({"peers_may_meet": "yes"}, "peers_may_meet"), ({"rest_seconds": -1}, "rest_seconds"),
+                        ({"rest_seconds": 1.5}, "rest_seconds"), ({"name": "x"}, "name")):
+        assert api.call("PATCH", "/api/v1/tenant", body, 422)["field"] == field, body
+
+
+@test
 def what_is_done_stands_in_the_audit_log_with_who_did_it(lab):
     control, _, _, api = gateway(lab)
     api.post("/api/v1/peers", {"name": "phone", "public_key": key()}, 201)

@@ -253,6 +253,7 @@ class ScriptedNet:
                 kind, body, _ = receive(self.channel, None)
                 assert kind == "NET_PLAN"
                 self.plans.append(json.loads(body))
+                self.state["domains"] = [{"peers_may_meet": d["peers_may_meet"]} for d in self.plans[-1]["domains"]]
                 send(self.channel, "NET_STATE", json.dumps(self.state).encode())
         except (OSError, EOFError):
             pass

@@ -92,6 +92,10 @@ def a_peer_has_an_address_of_its_own_until_its_time_ends(lab):
     assert "each peer's own address" in gateway.warren("status").stdout
 
     assert not alice.pings(bob.address), "peers do not meet by default"
+    gateway.warren("tenant", "set", "--peers-may-meet", "yes")
+    assert alice.pings(bob.address), "but when the tenant lets them"
+    gateway.warren("tenant", "set", "--peers-may-meet", "no")
+    assert not alice.pings(bob.address)
 
     gateway.warren("peer", "renew", "alice", "--expires", in_seconds(3))
     wait_until(lambda: peer(gateway, "alice")["state"] == "expired", "the end")
@@ -111,7 +115,7 @@ def a_peer_has_an_address_of_its_own_until_its_time_ends(lab):
     gateway.warren("peer", "remove", "bob", "--yes")
     assert not bob.fetch(WEB4 + "removed", check=False)
     actions = [e["action"] for e in ask(gateway, "audit", "list")["events"]]
-    for action in ("peer.add", "peer.renew", "peer.disable", "peer.enable", "peer.remove"):
+    for action in ("tenant.peers_may_meet", "peer.add", "peer.renew", "peer.disable", "peer.enable", "peer.remove"):
         assert action in actions, (action, actions)
     gateway.stop()
 
