@@ -213,13 +213,6 @@ on_message(const struct mg_connection *conn, const char *words)
 	return 1;
 }
 
-/* serve() has said it in its own words. */
-static int
-on_access(const struct mg_connection *conn, const char *words)
-{
-	return 1;
-}
-
 static int
 library_start(struct http *http, uint16_t *port)
 {
@@ -259,7 +252,6 @@ library_start(struct http *http, uint16_t *port)
 		.begin_request = on_request,
 		.http_error = on_error,
 		.log_message = on_message,
-		.log_access = on_access,
 	};
 	struct mg_server_port ports[1] = {0};
 
