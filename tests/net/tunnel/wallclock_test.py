@@ -1,16 +1,37 @@
 #!/usr/bin/env python3
-"""An end of access, in the tunnel alone: no control, no database, its TUN queue and its sockets full."""
+"""An end of access while the wall clock is set back or forward, with the TUN's queue and the sockets full."""
 import base64
 import os
 import socket
 import struct
 import subprocess
+import sys
 import time
 
 from lab import Skip, main, need, program, test, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PORT = 51820
+
+SINK = """
+import signal, socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 5201))
+print("bound")
+signal.pause()
+"""
+FLOOD = """
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect((sys.argv[1], 5201))
+data, end = bytes(1000), time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    for _ in range(64):
+        try:
+            s.send(data)
+        except OSError:
+            pass
+"""
 
 
 def uapi(ifname, text):
@@ -55,7 +76,7 @@ class Ends:
     """Our tunnel `wg0` in namespace gw, wireguard-go `wgc` in namespace client, floods both ways."""
 
     def __init__(self, lab):
-        need("wg", "wireguard-go", "iperf3")
+        need("wg", "wireguard-go")
         self.lab, self.wall = lab, Wall(lab)
         gw, client = self.gw, self.client = lab.ns("gw"), lab.ns("client")
         lab.veth(gw, "vg", "192.0.2.1/24", client, "vc", "192.0.2.2/24")
@@ -81,9 +102,9 @@ class Ends:
 
     def flood(self, seconds):
         """UDP without a bound both ways at once: the TUN's queue and the socket's buffer are full all the time."""
-        for ns, other, address, port in ((self.gw, self.client, "10.9.0.2", 5201), (self.client, self.gw, "10.9.0.1", 5202)):
-            other.start("iperf3", "-s", "-p", port, "--forceflush").wait_for("listening")
-            ns.start("iperf3", "-c", address, "-p", port, "-u", "-b", "0", "-l", "1000", "-t", seconds)
+        for ns, other, address in ((self.gw, self.client, "10.9.0.2"), (self.client, self.gw, "10.9.0.1")):
+            other.start(sys.executable, "-u", "-c", SINK, address).wait_for("bound")
+            ns.start(sys.executable, "-c", FLOOD, address, seconds)
         wait_until(lambda: min(self.received()) > 2000, "packets both ways")
 
     def received(self):
@@ -118,16 +139,6 @@ def expect_end_at(ends, deadline, margin=2.5, until=True):
 
 
 @test
-def the_last_packet_passes_within_a_second_of_the_end_with_queues_full(lab):
-    ends = Ends(lab)
-    ends.flood(20)
-    end = int(time.time()) + 3
-    ends.end(end)
-    expect_end_at(ends, time.monotonic() + end - time.time())
-    assert not ends.client.ping("10.9.0.1", check=False, wait=1)
-
-
-@test
 def an_end_holds_when_the_wall_clock_is_set_back_an_hour(lab):
     ends = Ends(lab)
     ends.flood(20)
@@ -145,29 +156,6 @@ def an_end_comes_at_once_when_the_wall_clock_passes_it(lab):
     ends.end(int(time.time()) + 3000)
     ends.wall.move(3600)
     expect_end_at(ends, time.monotonic(), until=False)
-
-
-@test
-def a_later_end_brings_the_peer_back_with_the_same_key(lab):
-    ends = Ends(lab)
-    ends.end(int(time.time()) - 1)
-    assert not ends.client.ping("10.9.0.1", check=False, wait=1)
-    ends.end(int(time.time()) + 3600)
-    wait_until(lambda: ends.client.ping("10.9.0.1", check=False, wait=1), "traffic after the renewal")
-    ends.end(0)
-    assert ends.client.ping("10.9.0.1")
-
-
-@test
-def a_peer_that_is_cut_gets_no_packet_and_no_handshake_until_it_is_active_again(lab):
-    ends = Ends(lab)
-    ends.end(0, "cut")
-    assert not ends.client.ping("10.9.0.1", check=False, wait=1)
-    before = ends.received()
-    ends.gw.ping("10.9.0.2", check=False, wait=1)
-    assert ends.received() == before
-    ends.end(0)
-    wait_until(lambda: ends.client.ping("10.9.0.1", check=False, wait=1), "traffic when it is active again")
 
 
 main()
