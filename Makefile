@@ -1,6 +1,6 @@
 # What a newcomer types.  The build itself is Meson's: meson.build.
 
-.PHONY: help deps build build-asan run test bench fuzz install clean format
+.PHONY: help deps build build-all build-asan run test bench fuzz install clean format
 help:
 	@echo 'make run      install what is missing, build, start a rootless gateway'
 	@echo 'make test     install what is missing, build, run every test'
@@ -22,7 +22,7 @@ build/build.ninja:
 	meson setup build --prefix=$(PREFIX) -Dwerror=$(WERROR)
 
 build: deps build/build.ninja
-	ninja -C build
+	ninja -C build programs
 
 build-asan/build.ninja:
 	CC=clang meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true -Dwerror=$(WERROR)
@@ -33,7 +33,10 @@ build-asan: build-asan/build.ninja
 run: build
 	@deploy/run
 
-test: deps-test build build-asan
+build-all: deps build/build.ninja
+	ninja -C build
+
+test: deps-test build-all build-asan
 	tests/run
 
 bench: deps-test build
