@@ -244,13 +244,12 @@ def _enter():
 
 
 def _furnish():
-    """Private /run/netns, /run/wireguard and /dev/net/tun; loopback up."""
+    """A private /run and /dev/net/tun; loopback up."""
     run = lambda *argv: subprocess.run(argv, check=True)
     run("mount", "--make-rprivate", "/")
+    run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
     for path in ("/run/netns", "/run/wireguard"):
-        if not os.path.isdir(path):  # outside, once: a mount point must exist
-            os.makedirs(path, exist_ok=True)
-        run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", path)
+        os.mkdir(path)
     if os.path.exists("/dev/net/tun") and not os.stat("/dev/net/tun").st_mode & 0o006:
         tun = tempfile.mkdtemp(prefix="warren-tun.", dir="/run/wireguard")
         run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", tun)
