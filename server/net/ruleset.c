@@ -1,7 +1,3 @@
-/*
- * json_pack() builds each object; a NULL from any of them makes the array it is appended to fail, which is
- * looked at once (`out->failed`), so that the rules below read as rules.
- */
 #include "server/net/ruleset.h"
 
 #include <errno.h>
@@ -10,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/errors.h"
+#include "server/net/script.h"
 
 #define DIGEST_CHAIN "digest_"
 #define DIGEST_BYTES 14
@@ -49,138 +46,17 @@ refusal_name(char out[REFUSAL_NAME_LEN], enum refusal refusal, const char *ifnam
 		 refusals[refusal].rule);
 }
 
-struct output {
-	json_t *commands;
-	unsigned n_rules;
-	bool failed;
-};
-
-static void
-command(struct output *out, const char *verb, const char *object, json_t *body)
-{
-	json_t *whole = json_pack("{s:{s:o}}", verb, object, body);
-
-	if (!whole || json_array_append_new(out->commands, whole) < 0)
-		out->failed = true;
-}
-
-static void
-table_command(struct output *out, const char *verb)
-{
-	command(out, verb, "table", json_pack("{s:s,s:s}", "family", "inet", "name", RULESET_TABLE));
-}
-
-static void
-chain(struct output *out, const char *name)
-{
-	command(out, "add", "chain",
-		json_pack("{s:s,s:s,s:s}", "family", "inet", "table", RULESET_TABLE, "name", name));
-}
-
-static void
-base_chain(struct output *out, const char *name, const char *type, const char *hook, int priority,
-	   const char *policy)
-{
-	command(out, "add", "chain",
-		json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s}", "family", "inet", "table", RULESET_TABLE, "name",
-			  name, "type", type, "hook", hook, "prio", priority, "policy", policy));
-}
-
-/* A rule: an array of statements, each made by one of the functions below; up to NULL. */
-#define rule(out, chain, ...) rule_add(out, chain, (json_t *[]){__VA_ARGS__, NULL})
-
-static void
-rule_add(struct output *out, const char *in_chain, json_t *const *statements)
-{
-	json_t *expr = json_array();
-
-	for (; *statements; statements++)
-		if (json_is_null(*statements) || json_array_append_new(expr, *statements) < 0)
-			out->failed = true;
-	out->n_rules++;
-	command(out, "add", "rule",
-		json_pack("{s:s,s:s,s:s,s:o}", "family", "inet", "table", RULESET_TABLE, "chain", in_chain,
-			  "expr", expr));
-}
-
-/* What could not be made must neither end a list of statements early nor be left out of one. */
-static json_t *
-made(json_t *statement)
-{
-	return statement ? statement : json_null();
-}
-
-static json_t *
-verdict(const char *word)
-{
-	return made(json_pack("{s:n}", word));
-}
-
-static json_t *
-reject(void)
-{
-	return made(json_pack("{s:{s:s,s:s}}", "reject", "type", "icmpx", "expr", "admin-prohibited"));
-}
-
 static json_t *
 count(enum refusal refusal, const char *ifname)
 {
 	char name[REFUSAL_NAME_LEN];
 
 	refusal_name(name, refusal, ifname);
-	return made(json_pack("{s:s}", "counter", name));
-}
-
-static json_t *
-meta_is(const char *key, const char *value)
-{
-	return made(json_pack("{s:{s:s,s:{s:{s:s}},s:s}}", "match", "op", "==", "left", "meta", "key", key,
-			      "right", value));
-}
-
-static json_t *
-field_is(const char *protocol, const char *field, json_t *right)
-{
-	return made(json_pack("{s:{s:s,s:{s:{s:s,s:s}},s:o}}", "match", "op", "==", "left", "payload",
-			      "protocol", protocol, "field", field, "right", right));
-}
-
-static json_t *
-answers(void)
-{
-	return made(json_pack("{s:{s:s,s:{s:{s:s}},s:[s,s]}}", "match", "op", "in", "left", "ct", "key",
-			      "state", "right", "established", "related"));
-}
-
-static json_t *
-invalid(void)
-{
-	return made(json_pack("{s:{s:s,s:{s:{s:s}},s:s}}", "match", "op", "in", "left", "ct", "key", "state",
-			      "right", "invalid"));
-}
-
-static json_t *
-prefix(const struct cidr *address)
-{
-	struct cidr network = *address;
-	char text[IP_TEXT_LEN];
-
-	cidr_mask(&network);
-	ip_text(text, &network.ip);
-	return json_pack("{s:{s:s,s:i}}", "prefix", "addr", text, "len", network.len);
-}
-
-static json_t *
-host(const struct cidr *address)
-{
-	char text[IP_TEXT_LEN];
-
-	ip_text(text, &address->ip);
-	return json_string(text);
+	return statement_made(json_pack("{s:s}", "counter", name));
 }
 
 static void
-set_add(struct output *out, json_t *set, const struct net_addresses *addresses, uint8_t family,
+set_add(struct script *out, json_t *set, const struct net_addresses *addresses, uint8_t family,
 	json_t *(*element)(const struct cidr *))
 {
 	for (size_t i = 0; i < addresses->n; i++)
@@ -191,7 +67,7 @@ set_add(struct output *out, json_t *set, const struct net_addresses *addresses, 
 
 /* An anonymous set of a domain's addresses of one family, as prefixes or as hosts; never an empty one. */
 static json_t *
-set_of(struct output *out, const struct net_addresses *addresses, uint8_t family,
+set_of(struct script *out, const struct net_addresses *addresses, uint8_t family,
        json_t *(*element)(const struct cidr *))
 {
 	json_t *set = json_array();
@@ -214,25 +90,25 @@ chain_name(char out[CHAIN_LEN], const char *what, const char *ifname)
 }
 
 static void
-domain_source(struct output *out, const struct net_domain *domain)
+domain_source(struct script *out, const struct net_domain *domain)
 {
 	char name[CHAIN_LEN];
 
 	chain_name(name, "source", domain->ifname);
-	chain(out, name);
+	script_chain(out, name);
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		if (!net_addresses_have(&domain->addresses, families[i].family))
 			continue;
-		rule(out, name,
-		     field_is(families[i].protocol, "saddr",
-			      set_of(out, &domain->addresses, families[i].family, host)),
-		     count(REFUSAL_SPOOFED, domain->ifname), verdict("drop"));
-		rule(out, name,
-		     field_is(families[i].protocol, "saddr",
-			      set_of(out, &domain->addresses, families[i].family, prefix)),
-		     verdict("accept"));
+		script_rule(out, name,
+			    match_field(families[i].protocol, "saddr",
+					set_of(out, &domain->addresses, families[i].family, element_host)),
+			    count(REFUSAL_SPOOFED, domain->ifname), verdict_named("drop"));
+		script_rule(out, name,
+			    match_field(families[i].protocol, "saddr",
+					set_of(out, &domain->addresses, families[i].family, element_prefix)),
+			    verdict_named("accept"));
 	}
-	rule(out, name, count(REFUSAL_SPOOFED, domain->ifname), verdict("drop"));
+	script_rule(out, name, count(REFUSAL_SPOOFED, domain->ifname), verdict_named("drop"));
 }
 
 /*
@@ -249,27 +125,27 @@ static const struct {
 };
 
 static json_t *
-set_of_hosts_own(struct output *out, uint8_t family)
+set_of_hosts_own(struct script *out, uint8_t family)
 {
 	json_t *set = json_array();
 	struct cidr cidr;
 
 	for (size_t i = 0; i < ARRAY_LEN(hosts_own); i++)
 		if (hosts_own[i].family == family && (cidr_parse(&cidr, hosts_own[i].cidr) < 0 ||
-						      json_array_append_new(set, prefix(&cidr)) < 0))
+						      json_array_append_new(set, element_prefix(&cidr)) < 0))
 			out->failed = true;
 	return json_pack("{s:o}", "set", set);
 }
 
 static void
-hosts_own_refused(struct output *out, const char *name, const struct net_domain *domain)
+hosts_own_refused(struct script *out, const char *name, const struct net_domain *domain)
 {
 	for (size_t i = 0; i < ARRAY_LEN(families); i++)
 		if (net_addresses_have(&domain->addresses, families[i].family))
-			rule(out, name,
-			     field_is(families[i].protocol, "daddr",
-				      set_of_hosts_own(out, families[i].family)),
-			     count(REFUSAL_ELSEWHERE, domain->ifname), reject());
+			script_rule(out, name,
+				    match_field(families[i].protocol, "daddr",
+						set_of_hosts_own(out, families[i].family)),
+				    count(REFUSAL_ELSEWHERE, domain->ifname), verdict_reject());
 }
 
 /*
@@ -277,50 +153,52 @@ hosts_own_refused(struct output *out, const char *name, const struct net_domain 
  * way.
  */
 static void
-domain_forward(struct output *out, const struct net_domain *domain, const char *uplink)
+domain_forward(struct script *out, const struct net_domain *domain, const char *uplink)
 {
 	char name[CHAIN_LEN];
 
 	chain_name(name, "from", domain->ifname);
-	chain(out, name);
+	script_chain(out, name);
 	if (domain->peers_may_meet)
-		rule(out, name, meta_is("oifname", domain->ifname), verdict("accept"));
+		script_rule(out, name, match_meta("oifname", domain->ifname), verdict_named("accept"));
 	else
-		rule(out, name, meta_is("oifname", domain->ifname),
-		     count(REFUSAL_PEER_TO_PEER, domain->ifname), reject());
+		script_rule(out, name, match_meta("oifname", domain->ifname),
+			    count(REFUSAL_PEER_TO_PEER, domain->ifname), verdict_reject());
 	if (*uplink) {
-		rule(out, name, invalid(), count(REFUSAL_INVALID, domain->ifname), verdict("drop"));
+		script_rule(out, name, match_invalid(), count(REFUSAL_INVALID, domain->ifname),
+			    verdict_named("drop"));
 		hosts_own_refused(out, name, domain);
-		rule(out, name, meta_is("oifname", uplink), verdict("accept"));
+		script_rule(out, name, match_meta("oifname", uplink), verdict_named("accept"));
 	}
-	rule(out, name, count(REFUSAL_ELSEWHERE, domain->ifname), reject());
+	script_rule(out, name, count(REFUSAL_ELSEWHERE, domain->ifname), verdict_reject());
 }
 
 static void
-domain_input(struct output *out, const struct net_domain *domain)
+domain_input(struct script *out, const struct net_domain *domain)
 {
 	char name[CHAIN_LEN];
 
 	chain_name(name, "input", domain->ifname);
-	chain(out, name);
-	rule(out, name, answers(), verdict("accept"));
+	script_chain(out, name);
+	script_rule(out, name, match_answers(), verdict_named("accept"));
 	for (size_t i = 0; i < ARRAY_LEN(families); i++)
 		if (net_addresses_have(&domain->addresses, families[i].family))
-			rule(out, name,
-			     field_is(families[i].protocol, "daddr",
-				      set_of(out, &domain->addresses, families[i].family, host)),
-			     field_is(families[i].icmp, "type", json_string("echo-request")),
-			     verdict("accept"));
-	rule(out, name, count(REFUSAL_TO_GATEWAY, domain->ifname), reject());
+			script_rule(out, name,
+				    match_field(families[i].protocol, "daddr",
+						set_of(out, &domain->addresses, families[i].family,
+						       element_host)),
+				    match_field(families[i].icmp, "type", json_string("echo-request")),
+				    verdict_named("accept"));
+	script_rule(out, name, count(REFUSAL_TO_GATEWAY, domain->ifname), verdict_reject());
 }
 
 static json_t *
-set_of_all(struct output *out, const struct net_plan *plan, uint8_t family)
+set_of_all(struct script *out, const struct net_plan *plan, uint8_t family)
 {
 	json_t *set = json_array();
 
 	for (size_t i = 0; i < plan->n_domains; i++)
-		set_add(out, set, &plan->domains[i].addresses, family, prefix);
+		set_add(out, set, &plan->domains[i].addresses, family, element_prefix);
 	if (json_array_size(set) > 0)
 		return json_pack("{s:o}", "set", set);
 	json_decref(set);
@@ -328,69 +206,74 @@ set_of_all(struct output *out, const struct net_plan *plan, uint8_t family)
 }
 
 static void
-uplink_source(struct output *out, const struct net_plan *plan)
+uplink_source(struct script *out, const struct net_plan *plan)
 {
-	chain(out, "source_" RULESET_UPLINK);
+	script_chain(out, "source_" RULESET_UPLINK);
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		json_t *set = set_of_all(out, plan, families[i].family);
 
 		if (set)
-			rule(out, "source_" RULESET_UPLINK, field_is(families[i].protocol, "saddr", set),
-			     count(REFUSAL_UPLINK_SPOOFED, NULL), verdict("drop"));
+			script_rule(out, "source_" RULESET_UPLINK,
+				    match_field(families[i].protocol, "saddr", set),
+				    count(REFUSAL_UPLINK_SPOOFED, NULL), verdict_named("drop"));
 	}
 }
 
 static void
-uplink_forward(struct output *out, const struct net_plan *plan)
+uplink_forward(struct script *out, const struct net_plan *plan)
 {
 	static const char name[] = "from_" RULESET_UPLINK;
 
-	chain(out, name);
-	rule(out, name, answers(), verdict("accept"));
-	rule(out, name, invalid(), count(REFUSAL_UPLINK_INVALID, NULL), verdict("drop"));
+	script_chain(out, name);
+	script_rule(out, name, match_answers(), verdict_named("accept"));
+	script_rule(out, name, match_invalid(), count(REFUSAL_UPLINK_INVALID, NULL), verdict_named("drop"));
 	for (size_t i = 0; i < plan->n_domains && !net_uplink_lends(plan->uplink.kind); i++)
-		rule(out, name, meta_is("oifname", plan->domains[i].ifname), verdict("accept"));
-	rule(out, name, count(REFUSAL_UPLINK_INBOUND, NULL), reject());
+		script_rule(out, name, match_meta("oifname", plan->domains[i].ifname),
+			    verdict_named("accept"));
+	script_rule(out, name, count(REFUSAL_UPLINK_INBOUND, NULL), verdict_reject());
 }
 
 /* Neighbour discovery never comes from beyond the link: hop limit 255 (RFC 4861, 7.1). */
 static void
-uplink_input(struct output *out)
+uplink_input(struct script *out)
 {
 	static const char name[] = "input_" RULESET_UPLINK;
 
-	chain(out, name);
-	rule(out, name, answers(), verdict("accept"));
-	rule(out, name, field_is("icmp", "type", json_string("echo-request")), verdict("accept"));
-	rule(out, name,
-	     field_is("icmpv6", "type", json_pack("{s:[s,s]}", "set", "echo-request", "mld-listener-query")),
-	     verdict("accept"));
-	rule(out, name,
-	     field_is("icmpv6", "type",
-		      json_pack("{s:[s,s,s]}", "set", "nd-router-advert", "nd-neighbor-solicit",
-				"nd-neighbor-advert")),
-	     field_is("ip6", "hoplimit", json_integer(255)), verdict("accept"));
-	rule(out, name, count(REFUSAL_UPLINK_TO_GATEWAY, NULL), verdict("drop"));
+	script_chain(out, name);
+	script_rule(out, name, match_answers(), verdict_named("accept"));
+	script_rule(out, name, match_field("icmp", "type", json_string("echo-request")),
+		    verdict_named("accept"));
+	script_rule(out, name,
+		    match_field("icmpv6", "type",
+				json_pack("{s:[s,s]}", "set", "echo-request", "mld-listener-query")),
+		    verdict_named("accept"));
+	script_rule(out, name,
+		    match_field("icmpv6", "type",
+				json_pack("{s:[s,s,s]}", "set", "nd-router-advert", "nd-neighbor-solicit",
+					  "nd-neighbor-advert")),
+		    match_field("ip6", "hoplimit", json_integer(255)), verdict_named("accept"));
+	script_rule(out, name, count(REFUSAL_UPLINK_TO_GATEWAY, NULL), verdict_named("drop"));
 }
 
 /* The one translation there is, and its one condition. */
 static void
-masquerade(struct output *out, const struct net_plan *plan, const char *uplink)
+masquerade(struct script *out, const struct net_plan *plan, const char *uplink)
 {
 	if (!net_uplink_lends(plan->uplink.kind) || !*uplink)
 		return;
-	base_chain(out, "masquerade", "nat", "postrouting", 100, "accept");
+	script_base_chain(out, "masquerade", "nat", "postrouting", 100, "accept");
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		json_t *set = set_of_all(out, plan, families[i].family);
 
 		if (set)
-			rule(out, "masquerade", meta_is("oifname", uplink),
-			     field_is(families[i].protocol, "saddr", set), verdict("masquerade"));
+			script_rule(out, "masquerade", match_meta("oifname", uplink),
+				    match_field(families[i].protocol, "saddr", set),
+				    verdict_named("masquerade"));
 	}
 }
 
 static void
-way(struct output *out, json_t *map, const char *ifname, const char *to)
+way(struct script *out, json_t *map, const char *ifname, const char *to)
 {
 	if (json_array_append_new(map, json_pack("[s,{s:{s:s}}]", ifname, "goto", "target", to)) < 0)
 		out->failed = true;
@@ -398,7 +281,7 @@ way(struct output *out, json_t *map, const char *ifname, const char *to)
 
 /* By the interface that a packet came in on: a hook's chain goes on in the interface's own. */
 static void
-dispatch(struct output *out, const char *hook, const char *what, const struct net_plan *plan,
+dispatch(struct script *out, const char *hook, const char *what, const struct net_plan *plan,
 	 const char *uplink)
 {
 	json_t *map = json_array();
@@ -412,27 +295,27 @@ dispatch(struct output *out, const char *hook, const char *what, const struct ne
 		chain_name(name, what, RULESET_UPLINK);
 		way(out, map, uplink, name);
 	}
-	rule(out, hook,
-	     made(json_pack("{s:{s:{s:{s:s}},s:{s:o}}}", "vmap", "key", "meta", "key", "iifname", "data",
-			    "set", map)));
+	script_rule(out, hook,
+		    statement_made(json_pack("{s:{s:{s:{s:s}},s:{s:o}}}", "vmap", "key", "meta", "key",
+					     "iifname", "data", "set", map)));
 }
 
 static void
-counter(struct output *out, enum refusal refusal, const char *ifname, const json_t *former)
+counter(struct script *out, enum refusal refusal, const char *ifname, const json_t *former)
 {
 	char name[REFUSAL_NAME_LEN];
 	json_t *values;
 
 	refusal_name(name, refusal, ifname);
 	values = json_object_get(former, name);
-	command(out, "add", "counter",
-		json_pack("{s:s,s:s,s:s,s:I,s:I}", "family", "inet", "table", RULESET_TABLE, "name", name,
-			  "packets", json_integer_value(json_object_get(values, "packets")), "bytes",
-			  json_integer_value(json_object_get(values, "bytes"))));
+	script_command(out, "add", "counter",
+		       json_pack("{s:s,s:s,s:s,s:I,s:I}", "family", "inet", "table", RULESET_TABLE, "name",
+				 name, "packets", json_integer_value(json_object_get(values, "packets")),
+				 "bytes", json_integer_value(json_object_get(values, "bytes"))));
 }
 
 static void
-counters_add(struct output *out, const struct net_plan *plan, const json_t *former)
+counters_add(struct script *out, const struct net_plan *plan, const json_t *former)
 {
 	for (size_t i = 0; i < plan->n_domains; i++)
 		for (int k = 0; k < REFUSAL_DOMAIN_COUNT; k++)
@@ -442,15 +325,15 @@ counters_add(struct output *out, const struct net_plan *plan, const json_t *form
 }
 
 static void
-hooks_add(struct output *out)
+hooks_add(struct script *out)
 {
-#define X(name, type, hook, priority, policy) base_chain(out, name, type, hook, priority, policy);
+#define X(name, type, hook, priority, policy) script_base_chain(out, name, type, hook, priority, policy);
 	BASE_CHAINS(X)
 #undef X
 }
 
 static void
-rules_add(struct output *out, const struct net_plan *plan, const char *uplink)
+rules_add(struct script *out, const struct net_plan *plan, const char *uplink)
 {
 	hooks_add(out);
 	for (size_t i = 0; i < plan->n_domains; i++) {
@@ -465,10 +348,10 @@ rules_add(struct output *out, const struct net_plan *plan, const char *uplink)
 	}
 	dispatch(out, "guard", "source", plan, uplink);
 	dispatch(out, "forward", "from", plan, uplink);
-	rule(out, "forward", count(REFUSAL_UPLINK_STRAY, NULL), verdict("drop"));
-	rule(out, "input", meta_is("iifname", "lo"), verdict("accept"));
+	script_rule(out, "forward", count(REFUSAL_UPLINK_STRAY, NULL), verdict_named("drop"));
+	script_rule(out, "input", match_meta("iifname", "lo"), verdict_named("accept"));
 	dispatch(out, "input", "input", plan, uplink);
-	rule(out, "input", count(REFUSAL_UPLINK_STRAY, NULL), verdict("drop"));
+	script_rule(out, "input", count(REFUSAL_UPLINK_STRAY, NULL), verdict_named("drop"));
 	masquerade(out, plan, uplink);
 }
 
@@ -488,11 +371,11 @@ digest_of(const json_t *commands, unsigned n_rules, char digest[RULESET_DIGEST_L
 
 /* The whole in one transaction, in place of any former one; @plan and @counters for the counters. */
 static int
-transaction(struct output *body, const struct net_plan *plan, const json_t *counters,
+transaction(struct script *body, const struct net_plan *plan, const json_t *counters,
 	    char digest[RULESET_DIGEST_LEN], json_t **ret)
 {
 	_cleanup_(json_decrefp) json_t *commands = json_array();
-	struct output whole = {.commands = commands};
+	struct script whole = {.commands = commands};
 	char name[sizeof(DIGEST_CHAIN) + RULESET_DIGEST_LEN];
 
 	if (!body->commands || !commands || body->failed ||
@@ -500,11 +383,11 @@ transaction(struct output *body, const struct net_plan *plan, const json_t *coun
 		return -ENOMEM;
 
 	/* "delete" alone would fail where there is none. */
-	table_command(&whole, "add");
-	table_command(&whole, "delete");
-	table_command(&whole, "add");
+	script_table(&whole, "add");
+	script_table(&whole, "delete");
+	script_table(&whole, "add");
 	snprintf(name, sizeof(name), DIGEST_CHAIN "%s", digest);
-	chain(&whole, name);
+	script_chain(&whole, name);
 	if (plan)
 		counters_add(&whole, plan, counters);
 	if (whole.failed || json_array_extend(commands, body->commands) < 0)
@@ -518,7 +401,7 @@ ruleset_make(const struct net_plan *plan, const char *uplink, const json_t *coun
 	     char digest[RULESET_DIGEST_LEN], json_t **ret)
 {
 	_cleanup_(json_decrefp) json_t *rules = json_array();
-	struct output body = {.commands = rules};
+	struct script body = {.commands = rules};
 
 	rules_add(&body, plan, uplink);
 	return transaction(&body, plan, counters, digest, ret);
@@ -528,10 +411,10 @@ int
 ruleset_closed(char digest[RULESET_DIGEST_LEN], json_t **ret)
 {
 	_cleanup_(json_decrefp) json_t *rules = json_array();
-	struct output body = {.commands = rules};
+	struct script body = {.commands = rules};
 
 	hooks_add(&body);
-	rule(&body, "input", meta_is("iifname", "lo"), verdict("accept"));
+	script_rule(&body, "input", match_meta("iifname", "lo"), verdict_named("accept"));
 	return transaction(&body, NULL, NULL, digest, ret);
 }
 
