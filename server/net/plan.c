@@ -127,20 +127,29 @@ read_word(struct reader *in, json_t *object, const char *key, const char *allowe
 #define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 
-/* Whether a host could have such an address and peers could be around it. */
+/* Whether hosts could have the addresses of @cidr, all of them. */
 static bool
-address_usable(const struct cidr *address)
+hosts_may_have(const struct cidr *cidr)
 {
 	static const char *const never[] = {"0.0.0.0/8",     "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3",
 					    "::ffff:0:0/96", "::/8",        "fe80::/10",      "ff00::/8"};
 
 	for (size_t i = 0; i < ARRAY_LEN(never); i++) {
-		struct cidr cidr;
+		struct cidr nobodys;
 
-		if (cidr_parse(&cidr, never[i]) < 0 || cidr_contains(&cidr, &address->ip))
+		if (cidr_parse(&nobodys, never[i]) < 0 || cidr_overlaps(&nobodys, cidr))
 			return false;
 	}
 	return true;
+}
+
+/* Whether a host could have such an address and peers could be around it. */
+static bool
+address_usable(const struct cidr *address)
+{
+	const struct cidr host = {.ip = address->ip, .len = (uint8_t)ip_bits(&address->ip)};
+
+	return hosts_may_have(&host);
 }
 
 /* Bounds of a prefix: a domain needs room for peers, an uplink may be a single address. */
@@ -213,9 +222,50 @@ read_mtu(struct reader *in, json_t *object, const struct net_addresses *addresse
 }
 
 static int
+read_route(struct reader *in, const char *text, const struct net_domain *domain, struct cidr *ret)
+{
+	char shown[QUOTE_MAX];
+	struct cidr network;
+
+	if (!text || !strchr(text, '/') || cidr_parse(ret, text) < 0)
+		return refuse(in, "routes", "'%s' is not a network, such as 192.168.7.0/24",
+			      quote(shown, text ? text : ""));
+	quote(shown, text);
+	network = *ret;
+	cidr_mask(&network);
+	if (!ip_equal(&network.ip, &ret->ip))
+		return refuse(in, "routes", "%s has host bits", shown);
+	if (!hosts_may_have(ret))
+		return refuse(in, "routes", "%s holds addresses that no host can have", shown);
+	if (!net_addresses_have(&domain->addresses, ret->ip.family))
+		return refuse(in, "routes", "%s is of a family that the domain has no address of", shown);
+	for (size_t i = 0; i < domain->routes.n; i++)
+		if (cidr_overlaps(&domain->routes.v[i], ret))
+			return refuse(in, "routes", "%s overlaps another one", shown);
+	return 0;
+}
+
+static int
+read_routes(struct reader *in, json_t *array, struct net_domain *ret)
+{
+	const size_t n = json_array_size(array);
+	int r;
+
+	if (!json_is_array(array) || n > NET_ROUTES_MAX)
+		return refuse(in, "routes", "an array of at most %d is required", NET_ROUTES_MAX);
+	for (size_t i = 0; i < n; i++) {
+		r = read_route(in, json_string_value(json_array_get(array, i)), ret, &ret->routes.v[i]);
+		if (r < 0)
+			return r;
+		ret->routes.n = i + 1;
+	}
+	return 0;
+}
+
+static int
 read_domain(struct reader *in, json_t *object, struct net_domain *ret)
 {
-	static const char *const keys[] = {"name", "ifname", "mtu", "addresses", "peers_may_meet"};
+	static const char *const keys[] = {"name", "ifname", "mtu", "addresses", "peers_may_meet", "routes"};
 	const json_t *meet;
 	int r;
 
@@ -246,17 +296,34 @@ read_domain(struct reader *in, json_t *object, struct net_domain *ret)
 	if (!json_is_boolean(meet))
 		return refuse(in, "peers_may_meet", "true or false is required");
 	ret->peers_may_meet = json_is_true(meet);
-	return 0;
+	return json_object_get(object, "routes") ? read_routes(in, json_object_get(object, "routes"), ret)
+						 : 0;
 }
 
-static bool
-prefixes_overlap(const struct net_addresses *a, const struct net_addresses *b)
+/* The first of @n @a that overlaps any of @m @b; NULL: none does. */
+static const struct cidr *
+overlapping(const struct cidr *a, size_t n, const struct cidr *b, size_t m)
 {
-	for (size_t i = 0; i < a->n; i++)
-		for (size_t k = 0; k < b->n; k++)
-			if (cidr_overlaps(&a->v[i], &b->v[k]))
-				return true;
-	return false;
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < m; k++)
+			if (cidr_overlaps(&a[i], &b[k]))
+				return &a[i];
+	return NULL;
+}
+
+/* The routes of @a are apart from all of @b, which may be the same domain. */
+static int
+routes_apart(struct reader *in, const struct net_domain *a, const struct net_domain *b)
+{
+	const struct cidr *route = overlapping(a->routes.v, a->routes.n, b->addresses.v, b->addresses.n);
+	char text[CIDR_TEXT_LEN];
+
+	if (!route && a != b)
+		route = overlapping(a->routes.v, a->routes.n, b->routes.v, b->routes.n);
+	if (!route)
+		return 0;
+	cidr_text(text, route);
+	return refuse(in, "routes", "%s overlaps what '%s' has", text, b->name);
 }
 
 static int
@@ -266,15 +333,18 @@ domains_apart(struct reader *in, const struct net_domain *a, const struct net_do
 		return refuse(in, "name", "'%s' comes twice", a->name);
 	if (strcmp(a->ifname, b->ifname) == 0)
 		return refuse(in, "ifname", "'%s' comes twice", a->ifname);
-	if (prefixes_overlap(&a->addresses, &b->addresses))
+	if (overlapping(a->addresses.v, a->addresses.n, b->addresses.v, b->addresses.n))
 		return refuse(in, "addresses", "they overlap those of '%s'", b->name);
-	return 0;
+	if (overlapping(a->addresses.v, a->addresses.n, b->routes.v, b->routes.n))
+		return refuse(in, "addresses", "they overlap a route of '%s'", b->name);
+	return routes_apart(in, a, b);
 }
 
 static int
 read_domains(struct reader *in, json_t *array, struct net_plan *plan)
 {
 	const size_t n = json_array_size(array);
+	size_t n_routes = 0;
 	int r;
 
 	if (!json_is_array(array) || n < 1 || n > NET_DOMAINS_MAX)
@@ -284,11 +354,17 @@ read_domains(struct reader *in, json_t *array, struct net_plan *plan)
 		r = read_domain(in, json_array_get(array, i), &plan->domains[i]);
 		if (r < 0)
 			return r;
+		r = routes_apart(in, &plan->domains[i], &plan->domains[i]);
+		if (r < 0)
+			return r;
 		for (size_t k = 0; k < i; k++) {
 			r = domains_apart(in, &plan->domains[i], &plan->domains[k]);
 			if (r < 0)
 				return r;
 		}
+		n_routes += plan->domains[i].routes.n;
+		if (n_routes > NET_ROUTES_MAX)
+			return refuse(in, "routes", "more than %d in all domains together", NET_ROUTES_MAX);
 	}
 	plan->n_domains = n;
 	return 0;
@@ -329,11 +405,28 @@ read_kind(struct reader *in, json_t *object, enum net_uplink_kind *ret)
 	return refuse(in, "kind", "'pasta' or 'interface' is required");
 }
 
+/* What is on the uplink's link cannot be behind a peer as well. */
+static int
+uplink_apart_from_routes(struct reader *in, const struct net_uplink *uplink, const struct net_domain *domain)
+{
+	const struct net_routes *routes = &domain->routes;
+
+	if (overlapping(routes->v, routes->n, uplink->addresses.v, uplink->addresses.n))
+		return refuse(in, "addresses", "their network overlaps a route of '%s'", domain->name);
+	for (size_t i = 0; i < routes->n; i++)
+		for (size_t k = 0; k < uplink->n_gateways; k++)
+			if (cidr_contains(&routes->v[i], &uplink->gateways[k]))
+				return refuse(in, "gateways", "one lies within a route of '%s'",
+					      domain->name);
+	return 0;
+}
+
 /* A gateway that lies among its own peers would be taken for one of them. */
 static int
 uplink_apart(struct reader *in, const struct net_plan *plan)
 {
 	const struct net_uplink *uplink = &plan->uplink;
+	int r;
 
 	for (size_t i = 0; i < plan->n_domains; i++) {
 		const struct net_domain *domain = &plan->domains[i];
@@ -350,6 +443,9 @@ uplink_apart(struct reader *in, const struct net_plan *plan)
 					return refuse(in, "gateways", "one lies within the addresses of '%s'",
 						      domain->name);
 		}
+		r = uplink_apart_from_routes(in, uplink, domain);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

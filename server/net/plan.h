@@ -10,7 +10,9 @@
  *	    "mtu": 1420,                         576 to 65455; at least 1280 with IPv6
  *	    "addresses": ["10.82.0.1/16",        1 to NET_ADDRESSES_MAX: the gateway's own address and the
  *	                  "fd00:1:2:3::1/64"],   prefix of the peers around it; /8 to /30, /32 to /126
- *	    "peers_may_meet": false              whether peers reach each other
+ *	    "peers_may_meet": false,             whether peers reach each other
+ *	    "routes": ["192.168.7.0/24"]         optional: networks behind its peers, without host bits; at
+ *	                                         most NET_ROUTES_MAX in all domains together
  *	  }],
  *	  "uplink": {
  *	    "kind": "pasta" | "interface",
@@ -22,8 +24,11 @@
  *	  }
  *	}
  *
- * Prefixes of two domains may not overlap, no address or gateway of the uplink lies within one, names and interfaces may not repeat.  An empty "domains"
- * is refused: a gateway that forgets its tenants is a mistake, not a wish.
+ * Prefixes of two domains may not overlap, no address or gateway of the uplink lies within one, names and
+ * interfaces may not repeat.  A route overlaps no other route, no domain's prefix, no network or gateway of the
+ * uplink, and holds no address that no host can have (loopback, link-local, multicast; so never all of a family);
+ * its domain has addresses of its family.  An empty "domains" is refused: a gateway that forgets its tenants is a
+ * mistake, not a wish.
  *
  * The answer is NET_STATE (server/net/state.h).
  */
@@ -44,6 +49,7 @@
  */
 #define NET_DOMAINS_MAX 16
 #define NET_ADDRESSES_MAX 8
+#define NET_ROUTES_MAX 128
 #define NET_GATEWAYS_MAX 2 /* one a family */
 #define NET_NAME_LEN 64
 #define NET_ERROR_LEN 512
@@ -72,12 +78,19 @@ struct net_addresses {
 	struct cidr v[NET_ADDRESSES_MAX];
 };
 
+/* Networks behind peers. */
+struct net_routes {
+	size_t n;
+	struct cidr v[NET_ROUTES_MAX];
+};
+
 struct net_domain {
 	char name[NET_NAME_LEN];
 	char ifname[IFNAMSIZ];
 	uint32_t mtu;
 	struct net_addresses addresses;
 	bool peers_may_meet;
+	struct net_routes routes;
 };
 
 struct net_uplink {

@@ -211,12 +211,143 @@ domains_may_not_overlap(void **state)
 	assert_refused(PLAN(DOMAIN "," SECOND("b", "wg0", "10.83.0.1/16"), PASTA), "'wg0' comes twice");
 }
 
+#define ROUTED(routes)                                                                                       \
+	"{\"name\":\"default\",\"ifname\":\"wg0\",\"mtu\":1420,\"peers_may_meet\":false,"                    \
+	"\"addresses\":[\"10.82.0.1/16\",\"fd01:2:3:4::1/64\"],\"routes\":" routes "}"
+#define ROUTED_TOO(address, routes)                                                                          \
+	"{\"name\":\"b\",\"ifname\":\"wg1\",\"mtu\":1420,\"peers_may_meet\":false,"                          \
+	"\"addresses\":[\"" address "\"],\"routes\":" routes "}"
+
+static void
+networks_behind_peers_are_read(void **state)
+{
+	char text[CIDR_TEXT_LEN];
+
+	assert_int_equal(parse(PLAN(DOMAIN, PASTA)), 0);
+	assert_int_equal(plan.domains[0].routes.n, 0);
+	assert_int_equal(parse(PLAN(ROUTED("[]"), PASTA)), 0);
+	assert_int_equal(plan.domains[0].routes.n, 0);
+	assert_int_equal(parse(PLAN(ROUTED("[\"192.168.7.0/24\",\"172.16.5.4/32\",\"fd07::/48\"]"), PASTA)),
+			 0);
+	assert_int_equal(plan.domains[0].routes.n, 3);
+	cidr_text(text, &plan.domains[0].routes.v[0]);
+	assert_string_equal(text, "192.168.7.0/24");
+	cidr_text(text, &plan.domains[0].routes.v[2]);
+	assert_string_equal(text, "fd07::/48");
+}
+
+static void
+a_route_out_of_bounds_is_refused(void **state)
+{
+	static const struct {
+		const char *routes, *words;
+	} lines[] = {
+		{"7", "domains[0].routes: an array of at most 128"},
+		{"null", "domains[0].routes: an array"},
+		{"[7]", "'' is not a network"},
+		{"[\"192.168.7.0\"]", "'192.168.7.0' is not a network"},
+		{"[\"192.168.7.0/33\"]", "is not a network"},
+		{"[\"192.168.7.1/24\"]", "192.168.7.1/24 has host bits"},
+		{"[\"fd07::1/48\"]", "fd07::1/48 has host bits"},
+		{"[\"0.0.0.0/0\"]", "no host can have"},
+		{"[\"::/0\"]", "no host can have"},
+		{"[\"0.0.0.0/1\"]", "no host can have"},
+		{"[\"128.0.0.0/1\"]", "no host can have"},
+		{"[\"8000::/1\"]", "no host can have"},
+		{"[\"127.0.0.0/8\"]", "no host can have"},
+		{"[\"127.0.0.1/32\"]", "no host can have"},
+		{"[\"169.254.0.0/16\"]", "no host can have"},
+		{"[\"169.254.169.254/32\"]", "no host can have"},
+		{"[\"224.0.0.0/8\"]", "no host can have"},
+		{"[\"255.255.255.255/32\"]", "no host can have"},
+		{"[\"::1/128\"]", "no host can have"},
+		{"[\"::ffff:192.168.7.0/120\"]", "no host can have"},
+		{"[\"fe80::/64\"]", "no host can have"},
+		{"[\"ff02::/16\"]", "no host can have"},
+		{"[\"10.82.7.0/24\"]", "10.82.7.0/24 overlaps what 'default' has"},
+		{"[\"10.0.0.0/8\"]", "10.0.0.0/8 overlaps what 'default' has"},
+		{"[\"fd01:2:3::/48\"]", "overlaps what 'default' has"},
+		{"[\"192.168.7.0/24\",\"192.168.7.0/24\"]", "192.168.7.0/24 overlaps another one"},
+		{"[\"192.168.0.0/16\",\"192.168.7.0/24\"]", "192.168.7.0/24 overlaps another one"},
+		{"[\"192.168.7.0/24\",\"192.168.0.0/16\"]", "192.168.0.0/16 overlaps another one"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		char text[1024];
+
+		snprintf(text, sizeof(text), PLAN(ROUTED("%s"), PASTA), lines[i].routes);
+		assert_refused(text, lines[i].words);
+	}
+}
+
+static void
+routes_of_two_domains_are_apart(void **state)
+{
+#define SEVEN "[\"192.168.7.0/24\"]"
+	assert_int_equal(
+		parse(PLAN(ROUTED(SEVEN) "," ROUTED_TOO("10.83.0.1/16", "[\"192.168.8.0/24\"]"), PASTA)), 0);
+	assert_int_equal(plan.domains[1].routes.n, 1);
+	assert_refused(PLAN(ROUTED(SEVEN) "," ROUTED_TOO("10.83.0.1/16", SEVEN), PASTA),
+		       "domains[1].routes: 192.168.7.0/24 overlaps what 'default' has");
+	assert_refused(PLAN(ROUTED(SEVEN) "," ROUTED_TOO("10.83.0.1/16", "[\"10.82.4.0/24\"]"), PASTA),
+		       "domains[1].routes: 10.82.4.0/24 overlaps what 'default' has");
+	assert_refused(PLAN(ROUTED(SEVEN) "," ROUTED_TOO("192.168.7.1/24", "[]"), PASTA),
+		       "domains[1].addresses: they overlap a route of 'default'");
+	assert_refused(PLAN(ROUTED(SEVEN) "," ROUTED_TOO("10.83.0.1/16", "[\"fd07::/48\"]"), PASTA),
+		       "of a family that the domain has no address of");
+}
+
+static void
+what_is_on_the_uplink_is_not_behind_a_peer(void **state)
+{
+#define ON(more) "{\"kind\":\"interface\",\"ifname\":\"e\"," more "}"
+	assert_int_equal(parse(PLAN(ROUTED(SEVEN), ON("\"addresses\":[\"192.168.6.9/24\"]"))), 0);
+	assert_refused(PLAN(ROUTED(SEVEN), ON("\"addresses\":[\"192.168.7.9/24\"]")),
+		       "uplink.addresses: their network overlaps a route of 'default'");
+	assert_refused(PLAN(ROUTED(SEVEN), ON("\"addresses\":[\"192.168.6.9/16\"]")),
+		       "uplink.addresses: their network overlaps a route of 'default'");
+	assert_refused(PLAN(ROUTED(SEVEN), ON("\"gateways\":[\"192.168.7.1\"]")),
+		       "uplink.gateways: one lies within a route of 'default'");
+}
+
+/* As many as there may be, in all domains together, and one more. */
+static void
+routes_have_a_limit(void **state)
+{
+	static char text[NET_ROUTES_MAX * 40 + 2048];
+	const size_t halves[][2] = {{NET_ROUTES_MAX, 0},
+				    {NET_ROUTES_MAX / 2, NET_ROUTES_MAX / 2},
+				    {NET_ROUTES_MAX + 1, 0},
+				    {NET_ROUTES_MAX / 2, NET_ROUTES_MAX / 2 + 1}};
+
+	for (size_t i = 0; i < ARRAY_LEN(halves); i++) {
+		static char routes[2][NET_ROUTES_MAX * 20 + 32];
+
+		for (size_t k = 0; k < 2; k++) {
+			size_t at = 0;
+
+			routes[k][0] = '\0';
+			for (size_t m = 0; m < halves[i][k]; m++)
+				at += (size_t)snprintf(routes[k] + at, sizeof(routes[k]) - at,
+						       "%s\"172.%zu.%zu.0/24\"", m ? "," : "", 16 + k, m);
+		}
+		snprintf(text, sizeof(text),
+			 PLAN(ROUTED("[%s]") "," ROUTED_TOO("10.83.0.1/16", "[%s]"), PASTA), routes[0],
+			 routes[1]);
+		if (i < 2)
+			assert_int_equal(parse(text), 0);
+		else
+			assert_refused(text, i == 2 ? "domains[0].routes: an array of at most 128"
+						    : "domains[1].routes: more than 128 in all");
+	}
+}
+
 /* Neither a crash nor a plan from any cut or any flipped byte; sanitizers watch. */
 static void
 a_damaged_plan_is_refused_or_whole(void **state)
 {
-	const char whole[] =
-		PLAN(DOMAIN, "{\"kind\":\"interface\",\"ifname\":\"eth0\",\"gateways\":[\"10.0.0.1\"]}");
+	const char whole[] = PLAN(ROUTED(SEVEN),
+				  "{\"kind\":\"interface\",\"ifname\":\"eth0\",\"gateways\":[\"10.0.0.1\"]}");
 	char text[sizeof(whole)];
 
 	for (size_t len = 0; len < sizeof(whole) - 1; len++)
@@ -243,6 +374,11 @@ main(void)
 		cmocka_unit_test(a_domain_out_of_bounds_is_refused),
 		cmocka_unit_test(an_uplink_out_of_bounds_is_refused),
 		cmocka_unit_test(domains_may_not_overlap),
+		cmocka_unit_test(networks_behind_peers_are_read),
+		cmocka_unit_test(a_route_out_of_bounds_is_refused),
+		cmocka_unit_test(routes_of_two_domains_are_apart),
+		cmocka_unit_test(what_is_on_the_uplink_is_not_behind_a_peer),
+		cmocka_unit_test(routes_have_a_limit),
 		cmocka_unit_test(a_damaged_plan_is_refused_or_whole),
 	};
 
