@@ -56,23 +56,38 @@ count(enum refusal refusal, const char *ifname)
 }
 
 static void
-set_add(struct script *out, json_t *set, const struct net_addresses *addresses, uint8_t family,
+set_add(struct script *out, json_t *set, const struct cidr *v, size_t n, uint8_t family,
 	json_t *(*element)(const struct cidr *))
 {
-	for (size_t i = 0; i < addresses->n; i++)
-		if (addresses->v[i].ip.family == family &&
-		    json_array_append_new(set, element(&addresses->v[i])) < 0)
+	for (size_t i = 0; i < n; i++)
+		if (v[i].ip.family == family && json_array_append_new(set, element(&v[i])) < 0)
 			out->failed = true;
 }
 
-/* An anonymous set of a domain's addresses of one family, as prefixes or as hosts; never an empty one. */
+/* The gateway's own addresses there, of a family that it has some of: never an empty set. */
 static json_t *
-set_of(struct script *out, const struct net_addresses *addresses, uint8_t family,
-       json_t *(*element)(const struct cidr *))
+set_of_own(struct script *out, const struct net_domain *domain, uint8_t family)
 {
 	json_t *set = json_array();
 
-	set_add(out, set, addresses, family, element);
+	set_add(out, set, domain->addresses.v, domain->addresses.n, family, element_host);
+	return json_pack("{s:o}", "set", set);
+}
+
+/* All that may come from the domain: its peers, and the networks behind them. */
+static void
+set_add_sources(struct script *out, json_t *set, const struct net_domain *domain, uint8_t family)
+{
+	set_add(out, set, domain->addresses.v, domain->addresses.n, family, element_prefix);
+	set_add(out, set, domain->routes.v, domain->routes.n, family, element_prefix);
+}
+
+static json_t *
+set_of_sources(struct script *out, const struct net_domain *domain, uint8_t family)
+{
+	json_t *set = json_array();
+
+	set_add_sources(out, set, domain, family);
 	return json_pack("{s:o}", "set", set);
 }
 
@@ -101,11 +116,11 @@ domain_source(struct script *out, const struct net_domain *domain)
 			continue;
 		script_rule(out, name,
 			    match_field(families[i].protocol, "saddr",
-					set_of(out, &domain->addresses, families[i].family, element_host)),
+					set_of_own(out, domain, families[i].family)),
 			    count(REFUSAL_SPOOFED, domain->ifname), verdict_named("drop"));
 		script_rule(out, name,
 			    match_field(families[i].protocol, "saddr",
-					set_of(out, &domain->addresses, families[i].family, element_prefix)),
+					set_of_sources(out, domain, families[i].family)),
 			    verdict_named("accept"));
 	}
 	script_rule(out, name, count(REFUSAL_SPOOFED, domain->ifname), verdict_named("drop"));
@@ -185,8 +200,7 @@ domain_input(struct script *out, const struct net_domain *domain)
 		if (net_addresses_have(&domain->addresses, families[i].family))
 			script_rule(out, name,
 				    match_field(families[i].protocol, "daddr",
-						set_of(out, &domain->addresses, families[i].family,
-						       element_host)),
+						set_of_own(out, domain, families[i].family)),
 				    match_field(families[i].icmp, "type", json_string("echo-request")),
 				    verdict_named("accept"));
 	script_rule(out, name, count(REFUSAL_TO_GATEWAY, domain->ifname), verdict_reject());
@@ -198,7 +212,7 @@ set_of_all(struct script *out, const struct net_plan *plan, uint8_t family)
 	json_t *set = json_array();
 
 	for (size_t i = 0; i < plan->n_domains; i++)
-		set_add(out, set, &plan->domains[i].addresses, family, element_prefix);
+		set_add_sources(out, set, &plan->domains[i], family);
 	if (json_array_size(set) > 0)
 		return json_pack("{s:o}", "set", set);
 	json_decref(set);

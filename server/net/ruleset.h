@@ -2,7 +2,8 @@
  * The one nftables table of ours, `inet warren`, made from a plan: pure, from value to JSON.  What it says:
  *
  *	guard     (prerouting, before conntrack) a domain's device brings sources of the domain's prefixes
- *	          only, never the gateway's own; the uplink never brings them
+ *	          and of the networks behind its peers only, never the gateway's own; the uplink never
+ *	          brings them
  *	forward   policy drop.  Peer to peer by the domain's setting; peer to uplink, but for what is the
  *	          host's own there (link-local, a cloud's metadata service); uplink to peer what
  *	          answers, and new connections where peers are visible; nothing between domains
@@ -12,6 +13,7 @@
  *	          ever translated: an address is a person
  *
  * Interfaces are matched by name, so the rules hold before a device exists and after it returns.
+ * What is behind a peer is treated as the peer; which peer it is behind is the tunnel's to know.
  * What is refused is counted and answered by ICMP; what lies about its source is dropped in silence.
  *
  * An empty chain `digest_…` names the whole and the number of its rules: whoever reads it back knows

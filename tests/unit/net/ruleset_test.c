@@ -19,6 +19,10 @@
 #define DOMAIN(name, ifname, addresses, meet)                                                                \
 	"{\"name\":\"" name "\",\"ifname\":\"" ifname "\",\"mtu\":1420,\"addresses\":[" addresses            \
 	"],\"peers_may_meet\":" meet "}"
+#define ROUTED(name, ifname, addresses, meet, routes)                                                        \
+	"{\"name\":\"" name "\",\"ifname\":\"" ifname "\",\"mtu\":1420,\"addresses\":[" addresses            \
+	"],\"peers_may_meet\":" meet ",\"routes\":[" routes "]}"
+#define BEHIND    "\"192.168.7.0/24\",\"172.16.5.4/32\",\"fd07::/48\""
 #define BOTH      "\"10.82.0.1/16\",\"fd01:2:3:4::1/64\""
 #define PASTA     "{\"kind\":\"pasta\"}"
 #define INTERFACE "{\"kind\":\"interface\",\"ifname\":\"eth7\"}"
@@ -32,6 +36,11 @@ static const struct {
 	{"interface-ipv4-meeting", DOMAIN("default", "wg0", "\"10.82.0.1/16\"", "true"), INTERFACE, "eth7"},
 	{"two-domains",
 	 DOMAIN("default", "wg0", BOTH, "false") "," DOMAIN("other", "wg1", "\"10.83.0.1/16\"", "true"),
+	 INTERFACE, "eth7"},
+	{"pasta-routes", ROUTED("default", "wg0", BOTH, "false", BEHIND), PASTA, "tap0"},
+	{"two-domains-routes",
+	 ROUTED("default", "wg0", BOTH, "false", BEHIND) "," ROUTED("other", "wg1", "\"10.83.0.1/16\"",
+								    "true", "\"192.168.8.0/24\""),
 	 INTERFACE, "eth7"},
 };
 
@@ -106,10 +115,11 @@ only_a_link_that_lends_its_address_translates(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		char digest[RULESET_DIGEST_LEN];
 		_cleanup_(json_decrefp) json_t *made = make(i, NULL, digest);
+		const bool lends = strcmp(cases[i].uplink, PASTA) == 0 && *cases[i].ifname;
 		unsigned n = 0;
 
 		each_key(made, count_translation, &n);
-		assert_int_equal(n, strcmp(cases[i].name, "pasta") == 0 ? 3 : 0); /* chain, IPv4, IPv6 */
+		assert_int_equal(n, lends ? 3 : 0); /* chain, IPv4, IPv6 */
 	}
 }
 
@@ -140,6 +150,69 @@ what_is_translated_leaves_by_the_link(void **state)
 		assert_non_null(json_object_get(json_array_get(expr, 2), "masquerade"));
 	}
 	assert_int_equal(n, 2);
+}
+
+/* Calls @fn with the elements of each set of source addresses that a rule in @chain looks for. */
+static void
+each_source(const json_t *made, const char *chain, void (*fn)(const json_t *elements, void *arg), void *arg)
+{
+	const json_t *entry, *statement;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(made, "nftables"), i, entry)
+	{
+		const json_t *rule = json_object_get(json_object_get(entry, "add"), "rule");
+
+		if (!rule || strcmp(json_string_value(json_object_get(rule, "chain")), chain) != 0)
+			continue;
+		json_array_foreach(json_object_get(rule, "expr"), k, statement) fn(
+			json_object_get(json_object_get(json_object_get(statement, "match"), "right"), "set"),
+			arg);
+	}
+}
+
+static void
+note_route(const json_t *elements, void *arg)
+{
+	const json_t *element;
+	size_t i;
+
+	json_array_foreach(elements, i, element)
+	{
+		const json_t *prefix = json_object_get(element, "prefix");
+		const char *address = json_string_value(json_object_get(prefix, "addr"));
+
+		*(unsigned *)arg += address && strcmp(address, "192.168.7.0") == 0 &&
+				    json_integer_value(json_object_get(prefix, "len")) == 24;
+	}
+}
+
+static unsigned
+sources_with_the_route(size_t i, const char *chain)
+{
+	char digest[RULESET_DIGEST_LEN];
+	_cleanup_(json_decrefp) json_t *made = make(i, NULL, digest);
+	unsigned n = 0;
+
+	each_source(made, chain, note_route, &n);
+	return n;
+}
+
+/* Those of its own domain alone may send from there, the uplink may not, and the lent address stands for it.
+ */
+static void
+a_network_behind_peers_is_treated_as_they_are(void **state)
+{
+	assert_string_equal(cases[5].name, "pasta-routes");
+	assert_int_equal(sources_with_the_route(5, "source_wg0"), 1);
+	assert_int_equal(sources_with_the_route(5, "source_uplink"), 1);
+	assert_int_equal(sources_with_the_route(5, "masquerade"), 1);
+	assert_string_equal(cases[6].name, "two-domains-routes");
+	assert_int_equal(sources_with_the_route(6, "source_wg0"), 1);
+	assert_int_equal(sources_with_the_route(6, "source_wg1"), 0);
+	assert_int_equal(sources_with_the_route(6, "source_uplink"), 1);
+	assert_int_equal(sources_with_the_route(6, "masquerade"), 0);
+	assert_int_equal(sources_with_the_route(0, "source_wg0"), 0);
 }
 
 static void
@@ -264,6 +337,7 @@ main(void)
 		cmocka_unit_test(the_rules_are_those_of_the_golden_files),
 		cmocka_unit_test(only_a_link_that_lends_its_address_translates),
 		cmocka_unit_test(what_is_translated_leaves_by_the_link),
+		cmocka_unit_test(a_network_behind_peers_is_treated_as_they_are),
 		cmocka_unit_test(the_digest_is_of_the_rules_and_not_of_the_counters),
 		cmocka_unit_test(what_was_made_is_recognised_when_read_back),
 		cmocka_unit_test(closed_means_that_nothing_is_forwarded),
