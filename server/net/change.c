@@ -7,9 +7,6 @@
 
 #include "server/net/changes.h"
 
-/* Of the routes that are ours, as `ip route` shows it: set by an administrator. */
-#define OUR_PROTOCOL RTPROT_STATIC
-
 static void
 flag_request(struct netlink_request *request, const struct change *change, unsigned flags)
 {
@@ -76,12 +73,31 @@ route_request(struct netlink_request *request, const struct change *change, uint
 		mnl_attr_put_u32(netlink_head(request), RTA_PRIORITY, route->priority);
 }
 
+/* What leads there already and is not ours stays: the kernel refuses (NLM_F_EXCL), or prefers what it
+ * prefers. */
+static void
+network_request(struct netlink_request *request, const struct change *change, uint16_t type, uint16_t flags)
+{
+	struct rtmsg *info = netlink_begin(request, type, flags, sizeof(*info));
+
+	info->rtm_family = change->network.ip.family;
+	info->rtm_dst_len = change->network.len;
+	info->rtm_table = RT_TABLE_MAIN;
+	info->rtm_protocol = OUR_PROTOCOL;
+	info->rtm_type = RTN_UNICAST;
+	info->rtm_scope = change->network.ip.family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+	netlink_put_ip(request, RTA_DST, &change->network.ip);
+	mnl_attr_put_u32(netlink_head(request), RTA_OIF, (uint32_t)change->index);
+	if (change->priority)
+		mnl_attr_put_u32(netlink_head(request), RTA_PRIORITY, change->priority);
+}
+
 /* Gone is gone, there is there. */
 static int
 settled(enum change_kind kind, int r)
 {
-	const bool took =
-		kind == CHANGE_ADDRESS_DELETE || kind == CHANGE_ROUTE_DELETE || kind == CHANGE_LINK_DOWN;
+	const bool took = kind == CHANGE_ADDRESS_DELETE || kind == CHANGE_ROUTE_DELETE ||
+			  kind == CHANGE_NETWORK_DELETE || kind == CHANGE_LINK_DOWN;
 
 	if (took && (r == -EADDRNOTAVAIL || r == -ESRCH || r == -ENODEV))
 		return 0;
@@ -114,6 +130,12 @@ change_make(struct netlink *nl, const struct change *change)
 		break;
 	case CHANGE_ROUTE_DELETE:
 		route_request(&request, change, RTM_DELROUTE, 0);
+		break;
+	case CHANGE_NETWORK_ADD:
+		network_request(&request, change, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+		break;
+	case CHANGE_NETWORK_DELETE:
+		network_request(&request, change, RTM_DELROUTE, 0);
 		break;
 	default:
 		return -EINVAL;

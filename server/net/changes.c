@@ -64,10 +64,10 @@ cidr_equal(const struct cidr *a, const struct cidr *b)
 }
 
 static bool
-wanted_has(const struct net_addresses *wanted, const struct cidr *address)
+cidrs_have(const struct cidr *v, size_t n, const struct cidr *cidr)
 {
-	for (size_t i = 0; i < wanted->n; i++)
-		if (cidr_equal(&wanted->v[i], address))
+	for (size_t i = 0; i < n; i++)
+		if (cidr_equal(&v[i], cidr))
 			return true;
 	return false;
 }
@@ -98,7 +98,7 @@ addresses_take(struct finder *in, const struct net_link *link, const struct net_
 	for (size_t i = 0; i < in->present->n_addresses; i++) {
 		const struct net_address *address = &in->present->addresses[i];
 
-		if (address->index != link->index || wanted_has(wanted, &address->cidr))
+		if (address->index != link->index || cidrs_have(wanted->v, wanted->n, &address->cidr))
 			continue;
 		if (foreign &&
 		    (is_link_local(&address->cidr) || !net_addresses_have(wanted, address->cidr.ip.family)))
@@ -120,6 +120,39 @@ addresses_give(struct finder *in, const struct net_link *link, const struct net_
 		change->address = wanted->v[i];
 		change->no_dad = no_dad && wanted->v[i].ip.family == AF_INET6;
 	}
+}
+
+static void
+networks_take(struct finder *in, const struct net_link *link, const struct net_routes *wanted)
+{
+	for (size_t i = 0; i < in->present->n_networks; i++) {
+		const struct net_network *network = &in->present->networks[i];
+		struct change *change;
+
+		if (network->index != link->index || cidrs_have(wanted->v, wanted->n, &network->cidr))
+			continue;
+		change = change_add(in, CHANGE_NETWORK_DELETE, link);
+		change->network = network->cidr;
+		change->priority = network->priority;
+	}
+}
+
+static bool
+network_present(const struct finder *in, int index, const struct cidr *cidr)
+{
+	for (size_t i = 0; i < in->present->n_networks; i++)
+		if (in->present->networks[i].index == index &&
+		    cidr_equal(&in->present->networks[i].cidr, cidr))
+			return true;
+	return false;
+}
+
+static void
+networks_give(struct finder *in, const struct net_link *link, const struct net_routes *wanted)
+{
+	for (size_t i = 0; i < wanted->n; i++)
+		if (!network_present(in, link->index, &wanted->v[i]))
+			change_add(in, CHANGE_NETWORK_ADD, link)->network = wanted->v[i];
 }
 
 static const struct ip *
@@ -188,10 +221,12 @@ link_set(struct finder *in, const struct net_link *link, const struct net_domain
 static void
 link_take(struct finder *in, const struct net_link *link)
 {
-	static const struct net_addresses none;
+	static const struct net_addresses no_addresses;
+	static const struct net_routes no_routes;
 	const struct net_domain *domain = domain_of(in, link);
 
 	if (domain) {
+		networks_take(in, link, &domain->routes);
 		addresses_take(in, link, &domain->addresses, false);
 	} else if (link == in->uplink) {
 		addresses_take(in, link, &in->plan->uplink.addresses, true);
@@ -199,7 +234,8 @@ link_take(struct finder *in, const struct net_link *link)
 	} else if (net_devices_have(in->kept, link->ifname)) {
 		if (link->up)
 			change_add(in, CHANGE_LINK_DOWN, link);
-		addresses_take(in, link, &none, false);
+		networks_take(in, link, &no_routes);
+		addresses_take(in, link, &no_addresses, false);
 	}
 }
 
@@ -218,7 +254,9 @@ link_give(struct finder *in, const struct net_link *link)
 	}
 	if (!link->up)
 		change_add(in, CHANGE_LINK_UP, link);
-	if (link == in->uplink)
+	if (domain)
+		networks_give(in, link, &domain->routes);
+	else
 		routes_give(in);
 }
 
@@ -255,6 +293,10 @@ change_text(char out[CHANGE_TEXT_LEN], const struct change *change)
 	case CHANGE_ADDRESS_ADD:
 	case CHANGE_ADDRESS_DELETE:
 		cidr_text(what, &change->address);
+		break;
+	case CHANGE_NETWORK_ADD:
+	case CHANGE_NETWORK_DELETE:
+		cidr_text(what, &change->network);
 		break;
 	case CHANGE_ROUTE_SET:
 	case CHANGE_ROUTE_DELETE:

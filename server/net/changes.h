@@ -2,9 +2,10 @@
  * Wanted minus present is a list of changes: pure.  What is taken away comes before what is given, a link
  * is right before it is up, and a route comes when its link is.  A list of none: all is as the plan wants it.
  *
- * A domain's device is ours alone: whatever address it has that the plan does not name goes.  The uplink is
- * also pasta's or root's: addresses and default routes of a family are set where the plan names any of that
- * family, and left alone where it does not; link-local ones stay in any case.
+ * A domain's device is ours alone: whatever address it has that the plan does not name goes, and so do routes
+ * over it, but only those that are ours by their protocol.  A route to a network behind peers never takes the
+ * place of another's.  The uplink is also pasta's or root's: addresses and default routes of a family are set
+ * where the plan names any of that family, and left alone where it does not; link-local ones stay in any case.
  */
 #ifndef SERVER_NET_CHANGES_H
 #define SERVER_NET_CHANGES_H
@@ -23,10 +24,12 @@
 #define NET_CHANGES(X)                                                                                       \
 	X(LINK_DOWN, LINK, "takes down")                                                                     \
 	X(ADDRESS_DELETE, ADDRESS, "takes away")                                                             \
+	X(NETWORK_DELETE, NETWORK, "takes away the route to")                                                \
 	X(ROUTE_DELETE, ROUTE, "takes away the route")                                                       \
 	X(LINK_SET, LINK, "sets")                                                                            \
 	X(ADDRESS_ADD, ADDRESS, "adds")                                                                      \
 	X(LINK_UP, LINK, "brings up")                                                                        \
+	X(NETWORK_ADD, NETWORK, "adds the route to")                                                         \
 	X(ROUTE_SET, ROUTE, "sets the route")
 
 enum change_kind {
@@ -43,6 +46,8 @@ struct change {
 	struct cidr address;     /* ADDRESS_… */
 	bool no_dad;             /* ADDRESS_ADD: nobody else could have it */
 	struct net_route route;  /* ROUTE_… */
+	struct cidr network;     /* NETWORK_… */
+	uint32_t priority;       /* NETWORK_DELETE */
 	uint32_t mtu, queue_len; /* LINK_SET */
 	bool no_link_local;      /* LINK_SET: the kernel makes up no address */
 };

@@ -92,18 +92,10 @@ address_take(const struct nlmsghdr *head, void *arg)
 }
 
 static int
-route_take(const struct nlmsghdr *head, void *arg)
+default_take(struct present *present, const struct rtmsg *info, const struct nlattr *const *in)
 {
-	const struct rtmsg *info = mnl_nlmsg_get_payload(head);
-	const struct nlattr *in[RTA_MAX + 1];
-	struct present *present = arg;
-
-	if (info->rtm_dst_len != 0 || info->rtm_type != RTN_UNICAST || info->rtm_table != RT_TABLE_MAIN ||
-	    (info->rtm_family != AF_INET && info->rtm_family != AF_INET6))
-		return MNL_CB_OK;
 	if (present->n_routes == PRESENT_ROUTES_MAX)
 		return full();
-	netlink_attributes(head, sizeof(*info), in, RTA_MAX);
 	present->routes[present->n_routes++] = (struct net_route){
 		.index = in[RTA_OIF] ? (int)mnl_attr_get_u32(in[RTA_OIF]) : 0,
 		.family = info->rtm_family,
@@ -113,12 +105,54 @@ route_take(const struct nlmsghdr *head, void *arg)
 	return MNL_CB_OK;
 }
 
+static bool
+is_tun(const struct present *present, int index)
+{
+	for (size_t i = 0; i < present->n_links; i++)
+		if (present->links[i].index == index)
+			return net_link_is_tun(&present->links[i]);
+	return false;
+}
+
+static int
+network_take(struct present *present, const struct rtmsg *info, const struct nlattr *const *in)
+{
+	const int index = in[RTA_OIF] ? (int)mnl_attr_get_u32(in[RTA_OIF]) : 0;
+
+	if (info->rtm_protocol != OUR_PROTOCOL || in[RTA_GATEWAY] || !is_tun(present, index))
+		return MNL_CB_OK;
+	if (present->n_networks == PRESENT_NETWORKS_MAX)
+		return full();
+	present->networks[present->n_networks++] = (struct net_network){
+		.index = index,
+		.cidr.ip = netlink_ip(in[RTA_DST], info->rtm_family),
+		.cidr.len = info->rtm_dst_len,
+		.priority = in[RTA_PRIORITY] ? mnl_attr_get_u32(in[RTA_PRIORITY]) : 0,
+	};
+	return MNL_CB_OK;
+}
+
+/* After the links. */
+static int
+route_take(const struct nlmsghdr *head, void *arg)
+{
+	const struct rtmsg *info = mnl_nlmsg_get_payload(head);
+	const struct nlattr *in[RTA_MAX + 1];
+	struct present *present = arg;
+
+	if (info->rtm_type != RTN_UNICAST || info->rtm_table != RT_TABLE_MAIN ||
+	    (info->rtm_family != AF_INET && info->rtm_family != AF_INET6))
+		return MNL_CB_OK;
+	netlink_attributes(head, sizeof(*info), in, RTA_MAX);
+	return info->rtm_dst_len == 0 ? default_take(present, info, in) : network_take(present, info, in);
+}
+
 static int
 read_once(struct netlink *nl, struct present *ret)
 {
 	int r;
 
-	ret->n_links = ret->n_addresses = ret->n_routes = 0;
+	ret->n_links = ret->n_addresses = ret->n_routes = ret->n_networks = 0;
 	r = netlink_dump(nl, RTM_GETLINK, AF_UNSPEC, link_take, ret);
 	if (r < 0)
 		return r;

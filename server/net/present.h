@@ -1,10 +1,11 @@
 /*
- * What is there in this network namespace: links, addresses and default routes, as values, read in one go.
- * And where among them the uplink is.
+ * What is there in this network namespace: links, addresses, default routes and the routes that are ours, as
+ * values, read in one go.  And where among them the uplink is.
  */
 #ifndef SERVER_NET_PRESENT_H
 #define SERVER_NET_PRESENT_H
 
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +19,10 @@
 #define PRESENT_LINKS_MAX     128
 #define PRESENT_ADDRESSES_MAX 1024
 #define PRESENT_ROUTES_MAX    64
+#define PRESENT_NETWORKS_MAX  (8 * NET_ROUTES_MAX)
+
+/* Of the routes that are ours, as `ip route` shows it: set by an administrator. */
+#define OUR_PROTOCOL RTPROT_STATIC
 
 struct net_link {
 	int index;
@@ -45,11 +50,19 @@ struct net_route {
 	uint32_t priority;
 };
 
+/* A route to a network behind peers: of the main table, over a TUN device, by our protocol. */
+struct net_network {
+	int index;
+	struct cidr cidr;
+	uint32_t priority;
+};
+
 struct present {
-	size_t n_links, n_addresses, n_routes;
+	size_t n_links, n_addresses, n_routes, n_networks;
 	struct net_link links[PRESENT_LINKS_MAX];
 	struct net_address addresses[PRESENT_ADDRESSES_MAX];
 	struct net_route routes[PRESENT_ROUTES_MAX];
+	struct net_network networks[PRESENT_NETWORKS_MAX];
 };
 
 /* -E2BIG: more than there is room for.  @ret is written in any case. */

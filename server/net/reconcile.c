@@ -165,6 +165,51 @@ uplink_name(const struct reconcile *rc, const struct net_plan *plan)
 	return *plan->uplink.ifname || !link ? plan->uplink.ifname : link->ifname;
 }
 
+/* -- routes that cannot be ---------------------------------------------------------------------- */
+
+static bool
+on_uplink(const struct present *present, int index, const struct cidr *cidr)
+{
+	for (size_t i = 0; i < present->n_addresses; i++)
+		if (present->addresses[i].index == index && cidr_overlaps(&present->addresses[i].cidr, cidr))
+			return true;
+	for (size_t i = 0; i < present->n_routes; i++)
+		if (present->routes[i].index == index && cidr_contains(cidr, &present->routes[i].gateway))
+			return true;
+	return false;
+}
+
+static void
+routes_fit(struct reconcile *rc, struct net_domain *domain, const struct net_link *uplink)
+{
+	struct net_routes *routes = &domain->routes;
+	char text[CIDR_TEXT_LEN];
+	size_t kept = 0;
+
+	for (size_t i = 0; i < routes->n; i++) {
+		if (!on_uplink(&rc->present, uplink->index, &routes->v[i])) {
+			routes->v[kept++] = routes->v[i];
+			continue;
+		}
+		cidr_text(text, &routes->v[i]);
+		net_problem_add(&rc->problems, NET_PROBLEM_NETWORK_CLASH,
+				"the network %s is that of the uplink %s: it cannot be behind a peer too",
+				text, uplink->ifname);
+	}
+	routes->n = kept;
+}
+
+static const struct net_plan *
+plan_fit(struct reconcile *rc, const struct net_plan *plan)
+{
+	const struct net_link *uplink = present_uplink(&rc->present, plan);
+
+	rc->fits = *plan;
+	for (size_t i = 0; uplink && i < plan->n_domains; i++)
+		routes_fit(rc, &rc->fits.domains[i], uplink);
+	return &rc->fits;
+}
+
 /* -- the whole ---------------------------------------------------------------------------------- */
 
 static int
@@ -198,6 +243,7 @@ reconcile_run(struct reconcile *rc, const struct net_plan *plan, bool afresh)
 				error_words(r));
 		return;
 	}
+	plan = plan_fit(rc, plan);
 	if (rules_bring(rc, plan, afresh) >= 0) {
 		devices_open(rc, plan);
 		switches_links(plan, &rc->present, &rc->problems);
@@ -227,6 +273,7 @@ reconcile_unfinished(const struct reconcile *rc)
 		case NET_PROBLEM_LINK:
 		case NET_PROBLEM_ADDRESS:
 		case NET_PROBLEM_ROUTE:
+		case NET_PROBLEM_NETWORK:
 		case NET_PROBLEM_SYSCTL:
 		case NET_PROBLEM_RULES:
 			return true;

@@ -5,6 +5,9 @@
  *
  * Where the rules fail nothing else is touched: no device comes up that they would not watch.  Everything
  * is compared first; what is right already is not set again.
+ *
+ * What the uplink's link is in by itself (pasta's addresses, or root's) a plan cannot know.  A network that is
+ * there is not behind a peer as well: its route is left out, with a problem, and the rest of the plan holds.
  */
 #ifndef SERVER_NET_RECONCILE_H
 #define SERVER_NET_RECONCILE_H
@@ -27,6 +30,7 @@ struct reconcile {
 	struct present present; /* as last read */
 	struct changes changes;
 	struct rules rules;
+	struct net_plan fits;  /* the plan of the last run, without routes that cannot be */
 	struct net_plan ruled; /* whose rules hold; of no domain: none that we know */
 	struct net_devices kept;
 	struct net_problems problems; /* of the last run */

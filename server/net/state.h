@@ -46,6 +46,9 @@
 	X(LINK, "link", true, "look at /dev/net/tun and at `ip -d link` inside; it is tried again")          \
 	X(ADDRESS, "address", true, "look at `ip addr` inside; it is tried again")                           \
 	X(ROUTE, "route", true, "check that the gateway can be reached over the uplink; it is tried again")  \
+	X(NETWORK, "network", true, "see with `ip route` inside what else leads there; it is tried again")   \
+	X(NETWORK_CLASH, "network_clash", false,                                                             \
+	  "give the network behind that peer other addresses, or take the route from the peer")              \
 	X(SYSCTL, "sysctl", true,                                                                            \
 	  "where /proc/sys is read-only (a container), set what is named from outside: --sysctl NAME=VALUE") \
 	X(RULES, "rules", true,                                                                              \

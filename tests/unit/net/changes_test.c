@@ -28,15 +28,21 @@ static struct present present;
 static struct net_devices kept;
 
 static void
-wanted(const char *uplink)
+wanted_of(const char *domain, const char *uplink)
 {
 	char text[1024], error[NET_ERROR_LEN];
 
-	snprintf(text, sizeof(text), "{\"domains\":[" DEFAULT "],\"uplink\":%s}", uplink);
+	snprintf(text, sizeof(text), "{\"domains\":[%s],\"uplink\":%s}", domain, uplink);
 	if (net_plan_parse(&plan, text, strlen(text), error) < 0)
 		fail_msg("%s", error);
 	memset(&present, 0, sizeof(present));
 	memset(&kept, 0, sizeof(kept));
+}
+
+static void
+wanted(const char *uplink)
+{
+	wanted_of(DEFAULT, uplink);
 }
 
 static struct net_link *
@@ -81,6 +87,15 @@ route_there(const struct net_link *link, const char *gateway)
 	*route = (struct net_route){.index = link->index};
 	assert_int_equal(ip_parse(&route->gateway, gateway), 0);
 	route->family = route->gateway.family;
+}
+
+static void
+network_there(const struct net_link *link, const char *text)
+{
+	struct net_network *network = &present.networks[present.n_networks++];
+
+	*network = (struct net_network){.index = link->index};
+	assert_int_equal(cidr_parse(&network->cidr, text), 0);
 }
 
 static void
@@ -229,6 +244,56 @@ a_domain_that_is_gone_leaves_its_device_down_and_bare(void **state)
 	       "wg1: takes away 10.83.0.1/16\n");
 }
 
+#define ROUTED                                                                                               \
+	"{\"name\":\"default\",\"ifname\":\"wg0\",\"mtu\":1420,\"addresses\":[\"10.82.0.1/16\",\"fd01::1/"   \
+	"64\"],\"peers_may_meet\":false,\"routes\":[\"192.168.7.0/24\",\"fd07::/48\"]}"
+
+static void
+routes_to_networks_behind_peers_come_when_the_device_is_up(void **state)
+{
+	wanted_of(ROUTED, PASTA);
+	link_there("wg0", ARPHRD_NONE);
+	expect("wg0: sets mtu 1420 queue 1000 no-link-local\n"
+	       "wg0: adds 10.82.0.1/16\n"
+	       "wg0: adds fd01::1/64\n"
+	       "wg0: brings up the link\n"
+	       "wg0: adds the route to 192.168.7.0/24\n"
+	       "wg0: adds the route to fd07::/48\n");
+}
+
+static void
+only_routes_that_differ_are_changed(void **state)
+{
+	struct net_link *link;
+
+	wanted_of(ROUTED, PASTA);
+	link = domain_right("wg0");
+	address_there(link, "10.82.0.1/16");
+	address_there(link, "fd01::1/64");
+	network_there(link, "192.168.7.0/24");
+	network_there(link, "fd07::/48");
+	network_there(link_there("tun9", ARPHRD_NONE), "192.168.9.0/24"); /* another's device */
+	expect("");
+	present.n_networks = 0;
+	network_there(link, "192.168.7.0/25");
+	network_there(link, "fd07::/48");
+	expect("wg0: takes away the route to 192.168.7.0/25\n"
+	       "wg0: adds the route to 192.168.7.0/24\n");
+}
+
+static void
+a_domain_without_routes_loses_those_it_had(void **state)
+{
+	struct net_link *link;
+
+	wanted(PASTA);
+	link = domain_right("wg0");
+	address_there(link, "10.82.0.1/16");
+	address_there(link, "fd01::1/64");
+	network_there(link, "192.168.7.0/24");
+	expect("wg0: takes away the route to 192.168.7.0/24\n");
+}
+
 static void
 more_changes_than_there_is_room_for_are_an_error(void **state)
 {
@@ -258,6 +323,9 @@ main(void)
 		cmocka_unit_test(pastas_link_is_the_ethernet_device_of_dev_net_tun),
 		cmocka_unit_test(a_link_that_only_has_a_domains_name_is_not_touched),
 		cmocka_unit_test(a_domain_that_is_gone_leaves_its_device_down_and_bare),
+		cmocka_unit_test(routes_to_networks_behind_peers_come_when_the_device_is_up),
+		cmocka_unit_test(only_routes_that_differ_are_changed),
+		cmocka_unit_test(a_domain_without_routes_loses_those_it_had),
 		cmocka_unit_test(more_changes_than_there_is_room_for_are_an_error),
 	};
 

@@ -169,7 +169,8 @@ each_problem_has_a_code_words_and_a_remedy(void **state)
 		assert_memory_equal(json_string_value(json_object_get(problem, "words")), "caf???", 6);
 		assert_true(strlen(json_string_value(json_object_get(problem, "remedy"))) > 10);
 		assert_int_equal(json_is_true(json_object_get(told, "applied")),
-				 i == NET_PROBLEM_UPLINK_NO_ADDRESS || i == NET_PROBLEM_UPLINK_NO_ROUTE);
+				 i == NET_PROBLEM_UPLINK_NO_ADDRESS || i == NET_PROBLEM_UPLINK_NO_ROUTE ||
+					 i == NET_PROBLEM_NETWORK_CLASH);
 	}
 }
 
