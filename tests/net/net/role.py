@@ -198,8 +198,9 @@ class Net:
             return f.read()
 
 
-def domain(name="default", ifname="wg0", addresses=("10.82.0.1/16", "fd01:2:3:4::1/64"), mtu=1420, meet=False):
-    return {"name": name, "ifname": ifname, "mtu": mtu, "addresses": list(addresses), "peers_may_meet": meet}
+def domain(name="default", ifname="wg0", addresses=("10.82.0.1/16", "fd01:2:3:4::1/64"), mtu=1420, meet=False, routes=None):
+    made = {"name": name, "ifname": ifname, "mtu": mtu, "addresses": list(addresses), "peers_may_meet": meet}
+    return made if routes is None else {**made, "routes": list(routes)}
 
 
 def codes(state):
