@@ -19,7 +19,7 @@ tun_open(const char *ifname)
 		return -ERR_NO_TUN;
 	if (strlen(ifname) >= sizeof(request.ifr_name))
 		return -EINVAL;
-	strcpy(request.ifr_name, ifname);
+	memcpy(request.ifr_name, ifname, strlen(ifname) + 1);
 	if (ioctl(fd, TUNSETIFF, &request) < 0)
 		return -errno;
 	return take_fd(&fd);
@@ -59,7 +59,7 @@ sysctl_set(const char *path, int value)
 {
 	_cleanup_(closep) int fd = -1;
 	char text[16];
-	int r, is;
+	int r, is = 0;
 
 	r = sysctl_get(path, &is);
 	if (r < 0 || is == value)
