@@ -114,7 +114,7 @@ on_read(void *arg, const struct gateway_feed *feed, bool whole, uint64_t ticket,
 {
 	struct control *control = arg;
 	struct board *board = &control->board;
-	char *plan;
+	struct network_wish wish;
 	int r;
 
 	board_lock(board);
@@ -123,16 +123,16 @@ on_read(void *arg, const struct gateway_feed *feed, bool whole, uint64_t ticket,
 		board->peers_since = NSEC_NEVER;
 	else if (board->peers_since == NSEC_NEVER)
 		board->peers_since = now;
-	plan = network_plan(&board->wanted, control->setup.config);
+	network_plan(&wish, &board->wanted, control->setup.config);
 	board_changed(board);
 	board_unlock(board);
 	if (r < 0) {
 		log_error("feed=not kept: %s", error_words(r));
 		feed_again(control->feed);
-		free(plan);
+		free(wish.plan);
 		return;
 	}
-	network_want(control->network, plan, now);
+	network_want(control->network, &wish, now);
 	reconcile_wanted(control->reconcile, ticket, now);
 	if (!control->serving) {
 		control->serving = true;

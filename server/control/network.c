@@ -57,12 +57,18 @@ addresses_json(const struct wanted *wanted)
 	return array;
 }
 
+static bool
+is_pasta(const struct config *config)
+{
+	return strcmp(config->uplink, "pasta") == 0;
+}
+
 static json_t *
 uplink_json(const struct config *config)
 {
 	json_t *uplink;
 
-	if (strcmp(config->uplink, "pasta") == 0)
+	if (is_pasta(config))
 		return json_pack("{s:s}", "kind", "pasta");
 	uplink = json_pack("{s:s, s:s}", "kind", "interface", "ifname", config->uplink);
 	if (config->uplink_address.n)
@@ -72,20 +78,203 @@ uplink_json(const struct config *config)
 	return uplink;
 }
 
-char *
-network_plan(const struct wanted *wanted, const struct config *config)
-{
-	json_t *plan;
-	char *text;
+/* Networks behind peers */
 
-	if (!wanted->known || !wanted->n_pools)
-		return NULL;
-	plan = json_pack("{s:[{s:s, s:s, s:i, s:o, s:b}], s:o}", "domains", "name", NETWORK_DOMAIN, "ifname",
-			 NETWORK_IFNAME, "mtu", NETWORK_MTU, "addresses", addresses_json(wanted),
-			 "peers_may_meet", (int)wanted->peers_may_meet, "uplink", uplink_json(config));
-	text = plan ? json_dumps(plan, JSON_COMPACT) : NULL;
+struct networks {
+	size_t n, n_unfit;
+	struct cidr *v; /* owned; once sorted, by address, none within another */
+	struct cidr unfit;
+	const char *why; /* of the one above */
+};
+
+/* No host can have such addresses, or not beyond its own link. */
+static bool
+is_nobodys(const struct cidr *network)
+{
+	static const struct cidr nobodys[] = {
+		{.ip = {AF_INET, {0}}, .len = 8},         {.ip = {AF_INET, {127}}, .len = 8},
+		{.ip = {AF_INET, {169, 254}}, .len = 16}, {.ip = {AF_INET, {224}}, .len = 3},
+		{.ip = {AF_INET6, {0}}, .len = 8},        {.ip = {AF_INET6, {0xfe, 0x80}}, .len = 10},
+		{.ip = {AF_INET6, {0xff}}, .len = 8},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(nobodys); i++)
+		if (cidr_overlaps(&nobodys[i], network))
+			return true;
+	return false;
+}
+
+static bool
+is_uplinks(const struct config *config, const struct cidr *network)
+{
+	for (size_t i = 0; i < config->uplink_address.n; i++)
+		if (cidr_overlaps(&config->uplink_address.v[i], network))
+			return true;
+	for (size_t i = 0; i < config->uplink_gateway.n; i++)
+		if (cidr_contains(network, &config->uplink_gateway.v[i]))
+			return true;
+	return false;
+}
+
+/* NULL: nothing keeps it from being behind a peer. */
+static const char *
+unfit(const struct wanted *wanted, const struct config *config, const struct cidr *network)
+{
+	bool of_a_pools_family = false;
+
+	for (size_t i = 0; i < wanted->n_pools; i++) {
+		if (cidr_overlaps(&wanted->pools[i], network))
+			return "overlaps a pool";
+		of_a_pools_family |= wanted->pools[i].ip.family == network->ip.family;
+	}
+	if (!of_a_pools_family)
+		return "is of a family that no pool is of";
+	if (is_nobodys(network))
+		return "holds addresses that no host can have";
+	return !is_pasta(config) && is_uplinks(config, network) ? "is the uplink's own network" : NULL;
+}
+
+/* A peer's own address, which its pool leads to. */
+static bool
+is_address(const struct wanted *wanted, const struct cidr *cidr)
+{
+	for (size_t i = 0; cidr->len == ip_bits(&cidr->ip) && i < wanted->n_pools; i++)
+		if (cidr_contains(&wanted->pools[i], &cidr->ip))
+			return true;
+	return false;
+}
+
+static int
+network_compare(const void *a, const void *b)
+{
+	const struct cidr *x = a, *y = b;
+	int order;
+
+	if (x->ip.family != y->ip.family)
+		return x->ip.family < y->ip.family ? -1 : 1;
+	order = memcmp(x->ip.addr, y->ip.addr, sizeof(x->ip.addr));
+	return order ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+/* So sorted, a network comes right behind the widest that it is within, or behind others in that one. */
+static void
+networks_tidy(struct networks *networks)
+{
+	size_t kept = 0;
+
+	if (networks->n)
+		qsort(networks->v, networks->n, sizeof(*networks->v), network_compare);
+	for (size_t i = 0; i < networks->n; i++)
+		if (kept == 0 || !cidr_overlaps(&networks->v[kept - 1], &networks->v[i]))
+			networks->v[kept++] = networks->v[i];
+	networks->n = kept;
+}
+
+static void
+networks_take(struct networks *networks, const struct wanted *wanted, const struct config *config,
+	      const struct cidr *route)
+{
+	const char *why = unfit(wanted, config, route);
+
+	if (!why) {
+		networks->v[networks->n++] = *route;
+		return;
+	}
+	if (networks->n_unfit++ == 0 || network_compare(route, &networks->unfit) < 0) {
+		networks->unfit = *route;
+		networks->why = why;
+	}
+}
+
+static int
+networks_of(struct networks *ret, const struct wanted *wanted, const struct config *config)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < wanted->n; i++)
+		most += wanted->v[i].access.state == ACCESS_ACTIVE ? wanted->v[i].access.allowed.n : 0;
+	ret->v = calloc(most + 1, sizeof(*ret->v));
+	if (!ret->v)
+		return -ENOMEM;
+	for (size_t i = 0; i < wanted->n; i++) {
+		const struct access *access = &wanted->v[i].access;
+
+		for (size_t k = 0; access->state == ACCESS_ACTIVE && k < access->allowed.n; k++)
+			if (!is_address(wanted, &access->allowed.v[k]))
+				networks_take(ret, wanted, config, &access->allowed.v[k]);
+	}
+	networks_tidy(ret);
+	return 0;
+}
+
+static json_t *
+networks_json(const struct networks *networks)
+{
+	json_t *array = json_array();
+	char text[CIDR_TEXT_LEN];
+
+	for (size_t i = 0; i < networks->n && i < NETWORK_ROUTES_MAX; i++) {
+		cidr_text(text, &networks->v[i]);
+		json_array_append_new(array, json_string(text));
+	}
+	return array;
+}
+
+static void
+networks_problems(struct network_wish *wish, const struct networks *networks)
+{
+	char text[CIDR_TEXT_LEN];
+
+	if (networks->n_unfit) {
+		struct network_problem *problem = &wish->problems[wish->n_problems++];
+
+		cidr_text(text, &networks->unfit);
+		snprintf(problem->code, sizeof(problem->code), "routes_unfit");
+		snprintf(problem->words, sizeof(problem->words),
+			 "Of the networks behind peers %zu cannot be reached: %s %s.", networks->n_unfit,
+			 text, networks->why);
+		snprintf(problem->remedy, sizeof(problem->remedy),
+			 "Find the peer by `warren peer list` and `warren peer show NAME`, and add it again "
+			 "with "
+			 "other --routes.");
+	}
+	if (networks->n > NETWORK_ROUTES_MAX) {
+		struct network_problem *problem = &wish->problems[wish->n_problems++];
+
+		cidr_text(text, &networks->v[NETWORK_ROUTES_MAX]);
+		snprintf(problem->code, sizeof(problem->code), "routes_too_many");
+		snprintf(problem->words, sizeof(problem->words),
+			 "Of %zu networks behind peers the first %d can be reached: %s and those after it "
+			 "cannot.",
+			 networks->n, NETWORK_ROUTES_MAX, text);
+		snprintf(problem->remedy, sizeof(problem->remedy),
+			 "Give peers fewer --routes: one wider network in place of neighbouring ones counts "
+			 "once.");
+	}
+}
+
+static void
+networks_done(struct networks *networks)
+{
+	free(networks->v);
+}
+
+void
+network_plan(struct network_wish *ret, const struct wanted *wanted, const struct config *config)
+{
+	_cleanup_(networks_done) struct networks networks = {0};
+	json_t *plan;
+
+	*ret = (struct network_wish){0};
+	if (!wanted->known || !wanted->n_pools || networks_of(&networks, wanted, config) < 0)
+		return;
+	plan = json_pack("{s:[{s:s, s:s, s:i, s:o, s:b, s:o}], s:o}", "domains", "name", NETWORK_DOMAIN,
+			 "ifname", NETWORK_IFNAME, "mtu", NETWORK_MTU, "addresses", addresses_json(wanted),
+			 "peers_may_meet", (int)wanted->peers_may_meet, "routes", networks_json(&networks),
+			 "uplink", uplink_json(config));
+	ret->plan = plan ? json_dumps(plan, JSON_COMPACT) : NULL;
 	json_decref(plan);
-	return text;
+	networks_problems(ret, &networks);
 }
 
 /* The state */
@@ -171,8 +360,8 @@ struct network {
 	int fd;
 	struct loop_io *io;
 	struct loop_timer *again;
-	char *plan; /* wanted; owned */
-	bool told;  /* on this channel */
+	struct network_wish wish;
+	bool told; /* on this channel */
 	struct message message;
 };
 
@@ -198,9 +387,10 @@ tell(struct network *network, nsec_t now)
 {
 	int r;
 
-	if (network->fd < 0 || !network->plan || network->told)
+	if (network->fd < 0 || !network->wish.plan || network->told)
 		return;
-	r = channel_send(network->fd, MESSAGE_NET_PLAN, network->plan, strlen(network->plan), NULL, 0);
+	r = channel_send(network->fd, MESSAGE_NET_PLAN, network->wish.plan, strlen(network->wish.plan), NULL,
+			 0);
 	if (r == -EAGAIN) {
 		loop_timer_set(network->again, now + SECONDS(1));
 		return;
@@ -222,6 +412,14 @@ on_again(void *arg, nsec_t now)
 	tell(network, now);
 }
 
+/* What was not asked for is no less a problem than what net could not do. */
+static void
+problems_add(struct network_state *state, const struct network_wish *wish)
+{
+	for (size_t i = 0; i < wish->n_problems && state->n_problems < NETWORK_PROBLEMS_MAX; i++)
+		state->problems[state->n_problems++] = wish->problems[i];
+}
+
 static void
 on_state(struct network *network, nsec_t now)
 {
@@ -233,6 +431,7 @@ on_state(struct network *network, nsec_t now)
 		log_error("net=state refused: not of the form agreed");
 		return;
 	}
+	problems_add(state, &network->wish);
 	loop_timer_set(network->again, state->applied ? NSEC_NEVER : now + NETWORK_AGAIN);
 	network->events.state(network->events.arg, state, now);
 }
@@ -277,7 +476,7 @@ network_free(struct network *network)
 	loop_io_free(network->io);
 	closep(&network->fd);
 	loop_timer_free(network->again);
-	free(network->plan);
+	free(network->wish.plan);
 	free(network);
 }
 
@@ -301,15 +500,23 @@ network_channel(struct network *network, int fd, nsec_t now)
 	tell(network, now);
 }
 
-void
-network_want(struct network *network, char *plan, nsec_t now)
+static bool
+wish_equal(const struct network_wish *a, const struct network_wish *b)
 {
-	if (!plan || (network->plan && strcmp(plan, network->plan) == 0)) {
-		free(plan);
+	return a->plan && strcmp(a->plan, b->plan) == 0 && a->n_problems == b->n_problems &&
+	       memcmp(a->problems, b->problems, sizeof(a->problems)) == 0;
+}
+
+void
+network_want(struct network *network, struct network_wish *wish, nsec_t now)
+{
+	if (!wish->plan || wish_equal(&network->wish, wish)) {
+		free(take_ptr(wish->plan));
 		return;
 	}
-	free(network->plan);
-	network->plan = plan;
+	free(network->wish.plan);
+	network->wish = *wish;
+	wish->plan = NULL;
 	network->told = false;
 	tell(network, now);
 }

@@ -15,18 +15,31 @@
 #include "server/proc/config.h"
 #include "server/proc/loop.h"
 
-#define NETWORK_DOMAIN       "default"
-#define NETWORK_IFNAME       "wg0"
-#define NETWORK_MTU          1420
-#define NETWORK_PROBLEMS_MAX 16
-#define NETWORK_AGAIN        SECONDS(10) /* a plan that did not hold in full is sent again */
-
-/* What net is to make of the pools and the configuration; to be freed.  NULL: no memory, or no pools yet. */
-char *network_plan(const struct wanted *wanted, const struct config *config);
+#define NETWORK_DOMAIN            "default"
+#define NETWORK_IFNAME            "wg0"
+#define NETWORK_MTU               1420
+#define NETWORK_PROBLEMS_MAX      16
+#define NETWORK_ROUTES_MAX        128 /* networks behind peers: NET_ROUTES_MAX of server/net/plan.h */
+#define NETWORK_WISH_PROBLEMS_MAX 2
+#define NETWORK_AGAIN             SECONDS(10) /* a plan that did not hold in full is sent again */
 
 struct network_problem {
 	char code[48], words[512], remedy[512];
 };
+
+/* What net is asked for, and what of the peers' wishes is not asked for, in words. */
+struct network_wish {
+	char *plan; /* owned; NULL: no memory, or no pools yet */
+	size_t n_problems;
+	struct network_problem problems[NETWORK_WISH_PROBLEMS_MAX];
+};
+
+/*
+ * What net is to make of the pools, the peers' routes and the configuration.  Routes to what no net would
+ * take, or beyond NETWORK_ROUTES_MAX, are left out with a problem: one peer's must not keep the others' from
+ * holding.  Routes of expired peers stay: the tunnel drops what is theirs.
+ */
+void network_plan(struct network_wish *ret, const struct wanted *wanted, const struct config *config);
 
 struct network_state {
 	bool known, applied, uplink_up;
@@ -57,7 +70,10 @@ void network_freep(struct network **network);
 /* Takes @fd; the one before is dead.  The plan is told anew. */
 void network_channel(struct network *network, int fd, nsec_t now);
 
-/* Takes @plan (may be NULL: nothing is known yet); sends it if it is another one. */
-void network_want(struct network *network, char *plan, nsec_t now);
+/*
+ * Takes the plan of @wish (may be NULL: nothing is known yet); sends it if it is another one, or if its
+ * problems are others.  They are added to the states that come.
+ */
+void network_want(struct network *network, struct network_wish *wish, nsec_t now);
 
 #endif
