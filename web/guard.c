@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/ip.h"
+#include "base/text.h"
 
 static bool
 is_token(const char *text)
@@ -54,8 +55,8 @@ guard_line(struct head *head, const char *method, const char *target, const char
 		return REFUSAL_HEAD_TOO_LARGE;
 	if (!is_target(target))
 		return REFUSAL_TARGET;
-	strcpy(head->method, method);
-	strcpy(head->target, target);
+	text_copy(head->method, sizeof(head->method), method);
+	text_copy(head->target, sizeof(head->target), target);
 	return REFUSAL_NONE;
 }
 
@@ -77,7 +78,7 @@ keep(char *out, size_t len, const char *value)
 {
 	if (*out || strlen(value) >= len) /* twice, or too long */
 		return REFUSAL_MALFORMED;
-	strcpy(out, value);
+	text_copy(out, len, value);
 	return REFUSAL_NONE;
 }
 

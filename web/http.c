@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "web/guard.h"
 #include "web/relay.h"
 #include "web/routes.h"
@@ -191,7 +192,7 @@ on_request(struct mg_connection *conn)
 	if (refusal != REFUSAL_NONE)
 		return refuse(conn, refusal);
 	name_request(request);
-	strcpy(request->method, head.method);
+	text_copy(request->method, sizeof(request->method), head.method);
 	request->content_type = head.content_type;
 	request->body = body;
 	request->body_len = head.content_length;
@@ -267,7 +268,7 @@ int
 http_new(struct http **ret, struct control *control, struct loop *loop)
 {
 	_cleanup_(http_freep) struct http *http = calloc(1, sizeof(*http));
-	uint16_t port;
+	uint16_t port = 0;
 	int r;
 
 	if (!http)

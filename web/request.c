@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/errors.h"
+#include "base/text.h"
 
 /* Target */
 
@@ -189,11 +190,11 @@ text_member(const json_t *object, const char *name, const char **ret, struct pro
 static int
 key_member(const json_t *object, struct public_key *ret, struct problem *p)
 {
-	const char *text;
+	const char *text = NULL;
 	int r;
 
 	r = text_member(object, "public_key", &text, p);
-	if (r == 0 && key_from_base64(ret->b, text) < 0)
+	if (r == 0 && (!text || key_from_base64(ret->b, text) < 0))
 		r = problem(p, -ERR_INVALID, "public_key",
 			    "It must be the base64 of 32 bytes, as `wg pubkey` prints it.");
 	return r;
@@ -227,14 +228,14 @@ static int
 end_member(const json_t *object, time_t *ret, struct problem *p)
 {
 	const json_t *value = json_object_get(object, "expires_at");
-	const char *text;
+	const char *text = NULL;
 	int r;
 
 	*ret = 0;
 	if (json_is_null(value))
 		return 0;
 	r = text_member(object, "expires_at", &text, p);
-	if (r == 0 && (time_parse(ret, text) < 0 || *ret == 0))
+	if (r == 0 && (!text || time_parse(ret, text) < 0 || *ret == 0))
 		r = problem(p, -ERR_INVALID, "expires_at",
 			    "It must be a time like 2027-01-31T18:00:00Z, or null.");
 	return r;
@@ -271,13 +272,13 @@ int
 body_add_read(const json_t *object, struct body_add *ret, struct problem *p)
 {
 	static const char *const names[] = {"name", "public_key", "expires_at", "routes", NULL};
-	const char *name;
+	const char *name = NULL;
 	int r;
 
 	r = only(object, names, p);
 	if (r == 0)
 		r = text_member(object, "name", &name, p);
-	if (r == 0 && !peer_name_is_valid(name))
+	if (r == 0 && (!name || !peer_name_is_valid(name)))
 		r = problem(p, -ERR_INVALID, "name",
 			    "A name is 1 to 63 of A-Z a-z 0-9 . _ - with a letter or digit first, and not "
 			    "digits alone.");
@@ -289,8 +290,8 @@ body_add_read(const json_t *object, struct body_add *ret, struct problem *p)
 		ret->expires_at = 0;
 	if (r == 0)
 		r = routes_member(object, ret, p);
-	if (r == 0)
-		strcpy(ret->name, name);
+	if (r == 0 && name)
+		text_copy(ret->name, sizeof(ret->name), name);
 	return r;
 }
 

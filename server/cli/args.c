@@ -199,7 +199,8 @@ argument_take(struct args *args, size_t used)
 			args,
 			"\"%.64s\" is not a name: up to %d of A-Z a-z 0-9 . _ -, the first a letter or digit",
 			argument, NAME_TEXT_MAX);
-	if (command->argument == ARGUMENT_NAME && argument[strspn(argument, "0123456789")] == '\0')
+	if (argument && command->argument == ARGUMENT_NAME &&
+	    argument[strspn(argument, "0123456789")] == '\0')
 		return wrong(args, "\"%.64s\" is not a name: digits alone are a peer's number", argument);
 	args->cli->argument = argument;
 	args->cli->verb = max == 2 && argument && used + 1 < args->words_n ? args->words[used + 1] : NULL;

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "server/cli/fields.h"
 #include "server/cli/trouble.h"
 
@@ -68,7 +69,7 @@ call_pages(struct cli *cli, const char *path, const char *list, size_t max, json
 		/* A page that names itself as the next would never end. */
 		if (strcmp(at, before) == 0)
 			break;
-		strcpy(before, at);
+		text_copy(before, sizeof(before), at);
 		client_answer_done(&page);
 		r = call_get(cli, at, &page);
 		if (r != STATUS_OK)

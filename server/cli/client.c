@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "server/cli/trouble.h"
 
 volatile sig_atomic_t client_interrupt;
@@ -74,7 +75,7 @@ client_new(struct client **ret, const char *socket)
 	client = calloc(1, sizeof(*client));
 	if (!client)
 		return -ENOMEM;
-	strcpy(client->socket, socket);
+	text_copy(client->socket, sizeof(client->socket), socket);
 	client->curl = curl_easy_init();
 	if (!client->curl) {
 		free(client);

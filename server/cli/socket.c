@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/errors.h"
+#include "base/text.h"
 #include "server/proc/config.h"
 
 _Static_assert(CLIENT_SOCKET_LEN >= CONFIG_SOCKET_LEN, "a socket's path fits");
@@ -44,7 +45,7 @@ client_socket(char out[CLIENT_SOCKET_LEN], char *const env[], char error[CLIENT_
 	error[0] = '\0';
 	config_init(&config);
 	if (!given && stat(service, &st) == 0) {
-		strcpy(out, service);
+		text_copy(out, CONFIG_SOCKET_LEN, service);
 		return 0;
 	}
 	hidden = !given && errno == EACCES;

@@ -180,7 +180,8 @@ date_parse(time_t *ret, const char *at)
 	if (*at)
 		return -EINVAL;
 	r = tm_take(ret, &tm, local);
-	*ret -= r == 0 ? east : 0;
+	if (r == 0)
+		*ret -= east;
 	return r;
 }
 
@@ -220,8 +221,8 @@ span_parse(int64_t *ret, const char *at)
 int
 end_parse(time_t *ret, const char *text, time_t now)
 {
-	int64_t span;
-	time_t t;
+	int64_t span = 0;
+	time_t t = 0;
 	int r;
 
 	if (strcmp(text, "never") == 0) {

@@ -1,5 +1,6 @@
 #include "server/control/plan.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -98,6 +99,7 @@ write_peer(struct step_writer *writer, const struct wanted_peer *wanted, const s
 	struct told *told = &writer->step->told[writer->step->n];
 	int r;
 
+	assert(wanted || present);
 	*told = (struct told){.key = wanted ? wanted->key : present->key};
 	write_key(writer->out, &told->key);
 	if (!wanted) {

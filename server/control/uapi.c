@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/errors.h"
+#include "base/text.h"
 
 static const char *const access_words[] = {
 #define X(name, word) [ACCESS_##name] = word,
@@ -380,8 +381,8 @@ offload_line(struct tunnel_state *state, const char *name, const char *value)
 		return 0;
 	if (!word_is_plain(name) || !word_is_plain(value))
 		return -ERR_MESSAGE;
-	strcpy(word->name, name);
-	strcpy(word->value, value);
+	text_copy(word->name, sizeof(word->name), name);
+	text_copy(word->value, sizeof(word->value), value);
 	state->n_offloads++;
 	return 0;
 }
@@ -395,7 +396,7 @@ drop_line(struct tunnel_state *state, const char *name, const char *value)
 		return 0;
 	if (!word_is_plain(name) || number(value, UINT64_MAX, &count->n) < 0)
 		return -ERR_MESSAGE;
-	strcpy(count->name, name);
+	text_copy(count->name, sizeof(count->name), name);
 	state->n_drops += count->n > 0;
 	return 0;
 }
@@ -424,7 +425,7 @@ device_line(struct tunnel_state *state, const struct line *line)
 	if (strcmp(line->key, "warren_aead") == 0) {
 		if (!word_is_plain(line->value))
 			return -ERR_MESSAGE;
-		strcpy(state->aead, line->value);
+		text_copy(state->aead, sizeof(state->aead), line->value);
 		return 0;
 	}
 	name = after(line->key, "warren_offload_");

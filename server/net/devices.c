@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 
 #include "base/errors.h"
+#include "base/text.h"
 
 int
 tun_open(const char *ifname)
@@ -19,7 +20,7 @@ tun_open(const char *ifname)
 		return -ERR_NO_TUN;
 	if (strlen(ifname) >= sizeof(request.ifr_name))
 		return -EINVAL;
-	memcpy(request.ifr_name, ifname, strlen(ifname) + 1);
+	text_copy(request.ifr_name, sizeof(request.ifr_name), ifname);
 	if (ioctl(fd, TUNSETIFF, &request) < 0)
 		return -errno;
 	return take_fd(&fd);

@@ -170,7 +170,7 @@ trim(char *s)
 static int
 lines_take(struct config *config, const char *text, const char *path, char error[CONFIG_ERROR_LEN])
 {
-	_cleanup_(text_wipe) char *copy = strdup(text);
+	_cleanup_(text_wipe) char *copy = text ? strdup(text) : NULL;
 	uint32_t seen = 0;
 	unsigned number = 0;
 	char where[400];

@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -21,9 +22,13 @@ static long
 sysctl_read(const char *path)
 {
 	_cleanup_(fclosep) FILE *file = fopen(path, "re");
+	char text[32], *end;
 	long value;
 
-	return file && fscanf(file, "%ld", &value) == 1 ? value : -1;
+	if (!file || !fgets(text, sizeof(text), file))
+		return -1;
+	value = strtol(text, &end, 10);
+	return end != text ? value : -1;
 }
 
 int

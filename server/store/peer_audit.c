@@ -81,7 +81,7 @@ peer_audit(struct tx *tx, const char *action, const struct peer *before, const s
 	const struct peer *peer = after ? after : before;
 	char object[AUDIT_TEXT_MAX + 1];
 
-	if ((before && !was) || (after && !is))
+	if (!peer || (before && !was) || (after && !is))
 		return tx_spoil(tx, -ENOMEM);
 	snprintf(object, sizeof(object), "peer:%" PRId64 " %s", peer->id.v, peer->name);
 	return audit_append(tx, &(struct audit_event){action, object, was ? was : "", is ? is : ""});

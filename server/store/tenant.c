@@ -107,7 +107,7 @@ tenant_audit(struct tx *tx, const struct tenant *tenant, const char *action, con
 int
 tenant_set_peers_may_meet(struct tx *tx, bool peers_may_meet)
 {
-	struct tenant tenant;
+	struct tenant tenant = {0};
 	struct params params;
 	int r;
 
@@ -130,7 +130,7 @@ int
 tenant_set_rest(struct tx *tx, int64_t seconds)
 {
 	char before[24], after[24];
-	struct tenant tenant;
+	struct tenant tenant = {0};
 	struct params params;
 	int r;
 

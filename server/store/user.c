@@ -38,7 +38,7 @@ user_ensure(struct tx *tx, const char *name, struct user *ret)
 {
 	char object[AUDIT_TEXT_MAX + 1];
 	struct params params;
-	struct user user;
+	struct user user = {0};
 	int r;
 
 	if (!text_is_name(name, USER_NAME_MAX))
