@@ -35,7 +35,8 @@ page_make(const struct control_health *health, const struct reach *reach, size_t
 		return NULL;
 	fprintf(out,
 		"<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta "
-		"charset=\"utf-8\"><title>Warren</title></head>\n<body>\n"
+		"charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
+		"<title>Warren</title></head>\n<body>\n"
 		"<h1>Warren</h1>\n<p>%s</p>\n<dl>\n<dt>Version</dt><dd>" WARREN_VERSION
 		"</dd>\n<dt>Endpoint</dt><dd>",
 		health->database && health->tunnel ? "The gateway is up."
