@@ -8,6 +8,7 @@
 
 #include "base/errors.h"
 #include "base/log.h"
+#include "server/control/networks.h"
 #include "server/proc/message.h"
 #include "server/store/pool.h"
 
@@ -57,18 +58,12 @@ addresses_json(const struct wanted *wanted)
 	return array;
 }
 
-static bool
-is_pasta(const struct config *config)
-{
-	return strcmp(config->uplink, "pasta") == 0;
-}
-
 static json_t *
 uplink_json(const struct config *config)
 {
 	json_t *uplink;
 
-	if (is_pasta(config))
+	if (strcmp(config->uplink, "pasta") == 0)
 		return json_pack("{s:s}", "kind", "pasta");
 	uplink = json_pack("{s:s, s:s}", "kind", "interface", "ifname", config->uplink);
 	if (config->uplink_address.n)
@@ -79,133 +74,6 @@ uplink_json(const struct config *config)
 }
 
 /* Networks behind peers */
-
-struct networks {
-	size_t n, n_unfit;
-	struct cidr *v; /* owned; once sorted, by address, none within another */
-	struct cidr unfit;
-	const char *why; /* of the one above */
-};
-
-/* No host can have such addresses, or not beyond its own link. */
-static bool
-is_nobodys(const struct cidr *network)
-{
-	static const struct cidr nobodys[] = {
-		{.ip = {AF_INET, {0}}, .len = 8},         {.ip = {AF_INET, {127}}, .len = 8},
-		{.ip = {AF_INET, {169, 254}}, .len = 16}, {.ip = {AF_INET, {224}}, .len = 3},
-		{.ip = {AF_INET6, {0}}, .len = 8},        {.ip = {AF_INET6, {0xfe, 0x80}}, .len = 10},
-		{.ip = {AF_INET6, {0xff}}, .len = 8},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(nobodys); i++)
-		if (cidr_overlaps(&nobodys[i], network))
-			return true;
-	return false;
-}
-
-static bool
-is_uplinks(const struct config *config, const struct cidr *network)
-{
-	for (size_t i = 0; i < config->uplink_address.n; i++)
-		if (cidr_overlaps(&config->uplink_address.v[i], network))
-			return true;
-	for (size_t i = 0; i < config->uplink_gateway.n; i++)
-		if (cidr_contains(network, &config->uplink_gateway.v[i]))
-			return true;
-	return false;
-}
-
-/* NULL: nothing keeps it from being behind a peer. */
-static const char *
-unfit(const struct wanted *wanted, const struct config *config, const struct cidr *network)
-{
-	bool of_a_pools_family = false;
-
-	for (size_t i = 0; i < wanted->n_pools; i++) {
-		if (cidr_overlaps(&wanted->pools[i], network))
-			return "overlaps a pool";
-		of_a_pools_family |= wanted->pools[i].ip.family == network->ip.family;
-	}
-	if (!of_a_pools_family)
-		return "is of a family that no pool is of";
-	if (is_nobodys(network))
-		return "holds addresses that no host can have";
-	return !is_pasta(config) && is_uplinks(config, network) ? "is the uplink's own network" : NULL;
-}
-
-/* A peer's own address, which its pool leads to. */
-static bool
-is_address(const struct wanted *wanted, const struct cidr *cidr)
-{
-	for (size_t i = 0; cidr->len == ip_bits(&cidr->ip) && i < wanted->n_pools; i++)
-		if (cidr_contains(&wanted->pools[i], &cidr->ip))
-			return true;
-	return false;
-}
-
-static int
-network_compare(const void *a, const void *b)
-{
-	const struct cidr *x = a, *y = b;
-	int order;
-
-	if (x->ip.family != y->ip.family)
-		return x->ip.family < y->ip.family ? -1 : 1;
-	order = memcmp(x->ip.addr, y->ip.addr, sizeof(x->ip.addr));
-	return order ? order : (x->len > y->len) - (x->len < y->len);
-}
-
-/* So sorted, a network comes right behind the widest that it is within, or behind others in that one. */
-static void
-networks_tidy(struct networks *networks)
-{
-	size_t kept = 0;
-
-	if (networks->n)
-		qsort(networks->v, networks->n, sizeof(*networks->v), network_compare);
-	for (size_t i = 0; i < networks->n; i++)
-		if (kept == 0 || !cidr_overlaps(&networks->v[kept - 1], &networks->v[i]))
-			networks->v[kept++] = networks->v[i];
-	networks->n = kept;
-}
-
-static void
-networks_take(struct networks *networks, const struct wanted *wanted, const struct config *config,
-	      const struct cidr *route)
-{
-	const char *why = unfit(wanted, config, route);
-
-	if (!why) {
-		networks->v[networks->n++] = *route;
-		return;
-	}
-	if (networks->n_unfit++ == 0 || network_compare(route, &networks->unfit) < 0) {
-		networks->unfit = *route;
-		networks->why = why;
-	}
-}
-
-static int
-networks_of(struct networks *ret, const struct wanted *wanted, const struct config *config)
-{
-	size_t most = 0;
-
-	for (size_t i = 0; i < wanted->n; i++)
-		most += wanted->v[i].access.state == ACCESS_ACTIVE ? wanted->v[i].access.allowed.n : 0;
-	ret->v = calloc(most + 1, sizeof(*ret->v));
-	if (!ret->v)
-		return -ENOMEM;
-	for (size_t i = 0; i < wanted->n; i++) {
-		const struct access *access = &wanted->v[i].access;
-
-		for (size_t k = 0; access->state == ACCESS_ACTIVE && k < access->allowed.n; k++)
-			if (!is_address(wanted, &access->allowed.v[k]))
-				networks_take(ret, wanted, config, &access->allowed.v[k]);
-	}
-	networks_tidy(ret);
-	return 0;
-}
 
 static json_t *
 networks_json(const struct networks *networks)
@@ -251,12 +119,6 @@ networks_problems(struct network_wish *wish, const struct networks *networks)
 			 "Give peers fewer --routes: one wider network in place of neighbouring ones counts "
 			 "once.");
 	}
-}
-
-static void
-networks_done(struct networks *networks)
-{
-	free(networks->v);
 }
 
 void
