@@ -45,7 +45,7 @@
 
 /*
  * The rules of all go to the kernel as one message, and without privilege over the host that holds about 128 KiB:
- * 24 domains of 8 addresses fit, 32 do not.
+ * 24 domains of 8 addresses fit, 32 do not.  Beside 16 such domains 256 routes fit, 384 do not.
  */
 #define NET_DOMAINS_MAX 16
 #define NET_ADDRESSES_MAX 8

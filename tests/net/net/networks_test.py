@@ -186,8 +186,9 @@ def under_pasta_what_is_behind_a_peer_leaves_with_the_hosts_address(lab):
     net = Net(inner)
     net.plan({"domains": [domain(routes=ROUTES + ["192.0.2.0/24"])], "uplink": {"kind": "pasta"}})
     start()
-    state = net.until(lambda s: s["applied"] and s["uplink"]["up"], "pasta's link is there")
-    assert codes(state) == ["network_clash"] and "192.0.2.0/24" in state["problems"][0]["words"], state
+    state = net.until(lambda s: s["applied"] and codes(s) == ["network_clash"], "pasta's link is there, with its network")
+    assert "192.0.2.0/24" in state["problems"][0]["words"], state
+    wait_until(lambda: led(inner) == ROUTES, "the others' routes are there")
     device = Device(net.tuns["wg0"])
     for sport, source in enumerate((BEHIND, PEER, "192.168.7.21"), 5000):
         assert ask(device, source, FAR, sport=sport) == "192.0.2.9"
