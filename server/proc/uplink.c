@@ -132,16 +132,14 @@ pasta_start(struct uplink *uplink)
 	static const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", NULL};
 	const char *path = pasta_path();
 	char pid[16];
-	/* no port is forwarded either way; the gateway's address is not this host's loopback; the witness's
-	 * end means nothing */
-	const char *const argv[] = {"pasta",       "-q",
-				    "-f",          "--config-net",
-				    "--no-map-gw", "--no-netns-quit",
-				    "-t",          "none",
-				    "-u",          "none",
-				    "-T",          "none",
-				    "-U",          "none",
-				    pid,           NULL};
+	/*
+	 * No port is forwarded either way; the gateway's address is not this host's loopback; the witness's
+	 * end means nothing; the link does not take the name of the host's, which may be a name of ours
+	 * (wg0).
+	 */
+	const char *const argv[] = {"pasta", "-q",     "-f", "--config-net", "--no-map-gw", "--no-netns-quit",
+				    "-I",    "pasta0", "-t", "none",         "-u",          "none",
+				    "-T",    "none",   "-U", "none",         pid,           NULL};
 	const struct spawn spawn = {.path = path,
 				    .argv = argv,
 				    .env = env,
