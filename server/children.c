@@ -105,6 +105,7 @@ roles_fill(struct children *c)
 			       .env = c->env,
 			       .inside = true,
 			       .caps = 1ULL << CAP_NET_ADMIN,
+			       .sockets = "tun:*", /* that there are devices, when it starts again */
 			       .sends_tun = true,
 			       .stop_step = STOP_NET,
 			       .stop_limit = SECONDS(5)};
