@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/errors.h"
 #include "base/log.h"
@@ -287,7 +288,8 @@ gateway_main(const struct arguments *arguments, const struct config *config)
 	int r;
 
 	log_init("warrend", config->log_level);
-	r = prepare(&w, &t);
+	/* Where we were started may be closed to us (root's home): Postgres would not start there. */
+	r = chdir("/") < 0 ? -errno : prepare(&w, &t);
 	if (r < 0) {
 		fprintf(stderr, "warrend: %s\n", *t.text ? t.text : error_words(r));
 	} else {
