@@ -37,7 +37,7 @@ has_control(const char *text)
 
 /* No blank at its end either: it would be lost where a line is read. */
 static int
-text_copy(char *field, size_t size, const char *text)
+text_take(char *field, size_t size, const char *text)
 {
 	const size_t len = strlen(text);
 
@@ -57,7 +57,7 @@ text_print(const void *field, char *out, size_t len)
 static int
 path_parse(void *field, const char *text)
 {
-	return text[0] == '/' ? text_copy(field, CONFIG_PATH_LEN, text) : -EINVAL;
+	return text[0] == '/' ? text_take(field, CONFIG_PATH_LEN, text) : -EINVAL;
 }
 
 static int
@@ -65,13 +65,13 @@ socket_path_parse(void *field, const char *text)
 {
 	const size_t len = strlen(text);
 
-	return text[0] == '/' && text[len - 1] != '/' ? text_copy(field, CONFIG_SOCKET_LEN, text) : -EINVAL;
+	return text[0] == '/' && text[len - 1] != '/' ? text_take(field, CONFIG_SOCKET_LEN, text) : -EINVAL;
 }
 
 static int
 secret_parse(void *field, const char *text)
 {
-	return text_copy(field, CONFIG_URL_LEN, text);
+	return text_take(field, CONFIG_URL_LEN, text);
 }
 
 /* Decimal digits alone, 1 to 65535. */
@@ -150,7 +150,7 @@ host_port_check(const char *text)
 static int
 host_port_parse(void *field, const char *text)
 {
-	return host_port_check(text) < 0 ? -EINVAL : text_copy(field, CONFIG_HOST_LEN, text);
+	return host_port_check(text) < 0 ? -EINVAL : text_take(field, CONFIG_HOST_LEN, text);
 }
 
 /* scheme://host[:port] and nothing behind. */
@@ -166,7 +166,7 @@ origin_parse(void *field, const char *text)
 	snprintf(with_port, sizeof(with_port), "%s:1", host);
 	if (strlen(host) >= CONFIG_HOST_LEN || (host_port_check(host) < 0 && host_port_check(with_port) < 0))
 		return -EINVAL;
-	return text_copy(field, CONFIG_HOST_LEN, text);
+	return text_take(field, CONFIG_HOST_LEN, text);
 }
 
 static int
@@ -203,7 +203,7 @@ uplink_parse(void *field, const char *text)
 	if (len >= IFNAMSIZ || !made_of(text, len, "-_.@") || strcmp(text, ".") == 0 ||
 	    strcmp(text, "..") == 0)
 		return -EINVAL;
-	return text_copy(field, IFNAMSIZ, text);
+	return text_take(field, IFNAMSIZ, text);
 }
 
 /* Calls @each with every piece between commas; its index counts from 0. */

@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "base/errors.h"
+#include "base/text.h"
 #include "server/store/cluster_make.h"
 #include "server/store/leftover.h"
 #include "tests/store/fixture.h"
@@ -407,7 +408,7 @@ a_path_too_long_for_a_socket_uses_the_runtime_directory(void **state)
 		fail_msg("%s", error);
 	cluster_free(fixture.cluster);
 	fixture.cluster = cluster;
-	strcpy(conninfo, fixture.conninfo);
+	text_copy(conninfo, sizeof(conninfo), fixture.conninfo);
 	assert_true(cluster_conninfo(fixture.cluster, fixture.conninfo, sizeof(fixture.conninfo)) > 0);
 	fixture_start();
 	assert_value("SELECT current_user", "warren");

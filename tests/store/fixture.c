@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "server/store/migrate.h"
 
 #define UNPRIVILEGED 65534
@@ -41,7 +42,7 @@ fixture_unprivileged(void)
 void
 fixture_directory(void)
 {
-	strcpy(fixture.dir, "/tmp/warren-store-XXXXXX");
+	text_copy(fixture.dir, sizeof(fixture.dir), "/tmp/warren-store-XXXXXX");
 	assert_non_null(mkdtemp(fixture.dir));
 }
 

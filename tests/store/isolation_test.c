@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/errors.h"
+#include "base/text.h"
 #include "server/store/connection.h"
 #include "server/store/gateway.h"
 #include "server/store/lease.h"
@@ -70,7 +71,7 @@ number(PGconn *conn, const char *text)
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		fail_msg("%s: %s", text, PQerrorMessage(conn));
-	n = atoi(PQgetvalue(result, 0, 0));
+	n = (int)strtol(PQgetvalue(result, 0, 0), NULL, 10);
 	PQclear(result);
 	return n;
 }
@@ -398,9 +399,11 @@ what_cannot_be_reached_is_said_without_the_password(void **state)
 	{
 		char conninfo[CLUSTER_CONNINFO_LEN], error[STORE_ERROR_LEN];
 		struct store *store = NULL;
+		size_t at;
 
 		fixture_owner_conninfo(conninfo, "warren");
-		strcat(conninfo, " password=hunter2");
+		at = strlen(conninfo);
+		text_copy(conninfo + at, sizeof(conninfo) - at, " password=hunter2");
 		assert_int_equal(store_open(conninfo, &store, error), -ERR_DATABASE);
 		assert_null(strstr(error, "hunter2"));
 		assert_non_null(strstr(error, "password authentication failed"));

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/errors.h"
+#include "base/text.h"
 #include "tests/store/fixture.h"
 
 static struct home a, b;
@@ -245,7 +246,7 @@ peers_are_listed_by_name_in_pages(void **state)
 		for (size_t i = 0; i < page.n; i++)
 			assert_string_equal(page.v[i].name, names[seen++]);
 		if (page.n)
-			strcpy(after, page.v[page.n - 1].name);
+			text_copy(after, sizeof(after), page.v[page.n - 1].name);
 		peers_done(&page);
 	} while (seen < ARRAY_LEN(names));
 	assert_int_equal(peer_list(tx, after, 2, &page), 0);

@@ -2,6 +2,7 @@
  * What control asks of net for the networks behind peers: what net itself would take, whatever peers wish,
  * and what is left out is said.  And that a plan is told once.
  */
+#include "base/text.h"
 #include "server/control/network.h"
 
 #include <setjmp.h>
@@ -37,7 +38,7 @@ setup(void **state)
 
 	assert_non_null(f);
 	config_init(&f->config);
-	strcpy(f->config.uplink, "up0");
+	text_copy(f->config.uplink, sizeof(f->config.uplink), "up0");
 	*state = f;
 	return 0;
 }

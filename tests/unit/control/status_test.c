@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/errors.h"
+#include "base/text.h"
 
 struct fixture {
 	struct board board;
@@ -36,7 +37,7 @@ setup(void **state)
 	assert_non_null(f);
 	assert_int_equal(board_init(&f->board), 0);
 	config_init(&f->config);
-	strcpy(f->config.uplink, "up0");
+	text_copy(f->config.uplink, sizeof(f->config.uplink), "up0");
 	f->board.tunnel_up = f->board.present_valid = f->board.net_up = f->board.wanted.known = true;
 	f->board.tunnel_since = 0;
 	f->board.present.has_datagrams = true;
@@ -133,10 +134,10 @@ what_the_uplink_means_is_said(void **state)
 {
 	struct fixture *f = *state;
 
-	strcpy(f->config.uplink, "pasta");
+	text_copy(f->config.uplink, sizeof(f->config.uplink), "pasta");
 	expect_only(f, "world_sees_host");
 	assert_string_equal(f->status.uplink_kind, "pasta");
-	strcpy(f->config.uplink, "up0");
+	text_copy(f->config.uplink, sizeof(f->config.uplink), "up0");
 	f->board.net.n_problems = 1;
 	f->board.net.problems[0] = (struct network_problem){"rules", "nft refused", "look"};
 	expect_only(f, "net_rules");
