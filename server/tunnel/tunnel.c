@@ -134,7 +134,8 @@ settle(void *ctx)
 	sources_forget(tunnel);
 	waiting_push(tunnel);
 	epoch = wg_epoch(tunnel->device);
-	worker_epoch_set(tunnel->worker, epoch);
+	if (!tunnel->waiting) /* an order not given yet may be to forget what is about to be freed */
+		worker_epoch_set(tunnel->worker, epoch);
 	wg_reclaim(tunnel->device, MIN(epoch, worker_epoch(tunnel->worker)));
 	if (tunnel->ordered)
 		worker_wake(tunnel->worker);
@@ -155,7 +156,7 @@ step(struct tunnel *tunnel, const struct wg_event *event)
 static void
 step_plain(struct tunnel *tunnel, enum wg_event_type type)
 {
-	const struct wg_event event = {.type = type};
+	const struct wg_event event = {.type = type, .domain = tunnel->domain};
 
 	step(tunnel, &event);
 }
@@ -364,7 +365,7 @@ static int
 worker_make(struct tunnel *tunnel)
 {
 	struct worker_config config = {
-		.number = 0, .index = wg_index(tunnel->device), .allowed = wg_allowed(tunnel->device)};
+		.number = 0, .index = wg_index(tunnel->device), .allowed = wg_domain_allowed(tunnel->domain)};
 	int r;
 
 	r = aead_choose(&config.aead, tunnel->config.aead);
@@ -387,6 +388,8 @@ make(struct tunnel *tunnel)
 	int r;
 
 	r = wg_device_new(&device, &tunnel->device);
+	if (r == 0)
+		r = wg_domain_add(tunnel->device, &tunnel->domain);
 	if (r < 0)
 		return r;
 	tunnel->effects = (struct wg_effects){

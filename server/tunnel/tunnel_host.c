@@ -107,6 +107,7 @@ tunnel_host_init(struct tunnel *tunnel)
 {
 	tunnel->host = (struct uapi_host){
 		.device = tunnel->device,
+		.domain = tunnel->domain,
 		.effects = &tunnel->effects,
 		.ctx = tunnel,
 		.now = tunnel_now,

@@ -23,6 +23,7 @@ struct tunnel {
 	struct tunnel_config config;
 	struct loop *loop;
 	struct wg_device *device;
+	struct wg_domain *domain;
 	struct wg_effects effects;
 	struct uapi_host host;
 	struct uapi_server *server;

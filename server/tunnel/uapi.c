@@ -83,8 +83,8 @@ uapi_freep(struct uapi **uapi)
 static int
 ids_take(struct uapi *uapi)
 {
-	const struct wg_device *device = uapi->host->device;
-	const uint32_t max = wg_peer_count(device);
+	const struct wg_domain *domain = uapi->host->domain;
+	const uint32_t max = wg_domain_peer_count(domain);
 	struct wg_peer_view view;
 
 	ids_clear(uapi);
@@ -93,8 +93,8 @@ ids_take(struct uapi *uapi)
 	uapi->ids = calloc(max, sizeof(*uapi->ids));
 	if (!uapi->ids)
 		return -ENOMEM;
-	for (struct wg_peer *peer = wg_peer_next(device, NULL); peer && uapi->n_ids < max;
-	     peer = wg_peer_next(device, peer)) {
+	for (struct wg_peer *peer = wg_peer_next(domain, NULL); peer && uapi->n_ids < max;
+	     peer = wg_peer_next(domain, peer)) {
 		wg_peer_view(peer, &view);
 		uapi->ids[uapi->n_ids++] = view.id;
 		bytes_wipe(&view, sizeof(view));

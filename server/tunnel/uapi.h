@@ -29,6 +29,7 @@ enum uapi_rights {
 /* What it acts on.  Lent, and the same for all connections. */
 struct uapi_host {
 	struct wg_device *device;
+	struct wg_domain *domain;
 	const struct wg_effects *effects;
 	void *ctx;
 	struct wg_now (*now)(void *ctx);

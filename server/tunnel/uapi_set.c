@@ -92,8 +92,8 @@ replace_peers_line(struct uapi_set *set, const char *value)
 
 	if (r < 0)
 		return r;
-	for (struct wg_peer *peer = wg_peer_next(host->device, NULL); peer; peer = next) {
-		next = wg_peer_next(host->device, peer);
+	for (struct wg_peer *peer = wg_peer_next(host->domain, NULL); peer; peer = next) {
+		next = wg_peer_next(host->domain, peer);
 		wg_peer_remove(host->device, peer, host->effects);
 	}
 	return 0;
@@ -291,7 +291,7 @@ public_key_line(struct uapi_set *set, const char *value)
 		return r;
 	peer = wg_peer_find(host->device, &key);
 	if (!peer) {
-		r = wg_peer_add(host->device, &key, host->effects, &peer);
+		r = wg_peer_add(host->device, host->domain, &key, host->effects, &peer);
 		if (r < 0)
 			return r == -EKEYREJECTED ? 0 : r;
 		set->created = true;

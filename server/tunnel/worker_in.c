@@ -71,7 +71,7 @@ handshake_in(struct worker *worker, const uint8_t *data, uint32_t len, const str
 		memcpy(datagram->data, data, len);
 		ring_push(&worker->datagrams, 1);
 	} else {
-		wg_count(&worker->stats.drops, WG_DROP_RATE_LIMITED, 1);
+		wg_count(&worker->stats.drops, WG_DROP_HANDSHAKE_QUEUE, 1);
 	}
 	worker_tell(worker);
 }

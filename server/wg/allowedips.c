@@ -12,7 +12,20 @@
  * whose peer is 0 only joins two children, or is on its way out.  Whatever a reader can come to is
  * complete before it is published, and stays as it was when taken out: a reader inside goes on down.
  */
+
+/* Taken out, and perhaps still under a reader's feet. */
+struct retired {
+	struct retired *next;
+	uint64_t epoch; /* the one that must have passed */
+};
+
 struct allowedips_node {
+	union { /* the writer's; first, so that what is retired can be freed by it */
+		struct {
+			struct allowedips_node *next, **link; /* in the peer's list */
+		};
+		struct retired retired;
+	};
 	uint64_t high, low;    /* the prefix in host order, zeroes behind; IPv4 in the top half of high */
 	_Atomic uint64_t peer; /* serial << 32 | number, 0: none */
 	struct allowedips_node *_Atomic child[2];
@@ -21,17 +34,24 @@ struct allowedips_node {
 	/* the writer's */
 	bool ip6;
 	struct allowedips_node *parent;
-	struct allowedips_node *next, **link; /* in the peer's list */
-	uint64_t taken_out;                   /* the epoch that must have passed */
 };
 
 struct allowedips {
+	struct retired retired; /* first, as above */
+	struct allowedips_pool *pool;
 	struct allowedips_node *_Atomic root[2]; /* IPv4, IPv6 */
 	_Atomic uint64_t version;
-	uint32_t count, max;
-	uint64_t epoch;
-	struct allowedips_node *retired, **retired_end; /* by parent, oldest first */
 };
+
+struct allowedips_pool {
+	uint32_t count, max;
+	uint64_t version; /* the last one that a table was given */
+	uint64_t epoch;
+	struct retired *retired, **retired_end; /* oldest first */
+};
+
+_Static_assert(offsetof(struct allowedips_node, retired) == 0 && offsetof(struct allowedips, retired) == 0,
+	       "free() takes what is retired");
 
 /* An address or prefix as two words. */
 struct words {
@@ -101,16 +121,43 @@ allowedips_version(const struct allowedips *table)
 }
 
 int
-allowedips_new(uint32_t max, struct allowedips **ret)
+allowedips_pool_new(uint32_t max, struct allowedips_pool **ret)
+{
+	struct allowedips_pool *pool = calloc(1, sizeof(*pool));
+
+	if (!pool)
+		return -ENOMEM;
+	pool->max = max;
+	pool->epoch = 1;
+	pool->retired_end = &pool->retired;
+	*ret = pool;
+	return 0;
+}
+
+void
+allowedips_pool_free(struct allowedips_pool *pool)
+{
+	if (pool)
+		allowedips_reclaim(pool, UINT64_MAX);
+	free(pool);
+}
+
+/* After the change, so that nobody remembers an old answer under a new version. */
+static void
+changed(struct allowedips *table)
+{
+	atomic_store_explicit(&table->version, ++table->pool->version, memory_order_release);
+}
+
+int
+allowedips_new(struct allowedips_pool *pool, struct allowedips **ret)
 {
 	struct allowedips *table = calloc(1, sizeof(*table));
 
 	if (!table)
 		return -ENOMEM;
-	table->max = max;
-	table->epoch = 1;
-	atomic_init(&table->version, 1);
-	table->retired_end = &table->retired;
+	table->pool = pool;
+	changed(table);
 	*ret = table;
 	return 0;
 }
@@ -142,7 +189,6 @@ allowedips_free(struct allowedips *table)
 {
 	if (!table)
 		return;
-	allowedips_reclaim(table, UINT64_MAX);
 	tree_free(child_load(&table->root[0]));
 	tree_free(child_load(&table->root[1]));
 	free(table);
@@ -154,11 +200,19 @@ allowedips_freep(struct allowedips **table)
 	allowedips_free(*table);
 }
 
-/* After the change, so that nobody remembers an old answer under a new version. */
 static void
-changed(struct allowedips *table)
+retire(struct allowedips_pool *pool, struct retired *retired)
 {
-	atomic_fetch_add_explicit(&table->version, 1, memory_order_release);
+	*retired = (struct retired){.epoch = pool->epoch + 1};
+	*pool->retired_end = retired;
+	pool->retired_end = &retired->next;
+}
+
+void
+allowedips_retire(struct allowedips *table)
+{
+	assert(!child_load(&table->root[0]) && !child_load(&table->root[1]));
+	retire(table->pool, &table->retired);
 }
 
 static struct allowedips_node *
@@ -193,15 +247,6 @@ list_remove(struct allowedips_node *node)
 		node->next->link = node->link;
 	node->next = NULL;
 	node->link = NULL;
-}
-
-static void
-node_retire(struct allowedips *table, struct allowedips_node *node)
-{
-	node->taken_out = table->epoch + 1;
-	node->parent = NULL;
-	*table->retired_end = node;
-	table->retired_end = &node->parent;
 }
 
 /* Where the pointer to @node, which has @parent, is kept. */
@@ -306,7 +351,7 @@ tree_prune(struct allowedips *table, struct allowedips_node *node)
 		publish(place_of(table, parent, node), zero);
 		if (zero)
 			zero->parent = parent;
-		node_retire(table, node);
+		retire(table->pool, &node->retired);
 		/* With a child in our place the parent has as many as before. */
 		node = zero ? NULL : parent;
 	}
@@ -341,7 +386,7 @@ node_give(struct allowedips *table, struct allowedips_node *node, uint64_t peer,
 	if (node->link)
 		list_remove(node);
 	else
-		table->count++;
+		table->pool->count++;
 	list_add(list, node);
 	atomic_store_explicit(&node->peer, peer, memory_order_relaxed);
 	changed(table);
@@ -366,7 +411,7 @@ allowedips_insert(struct allowedips *table, const struct cidr *cidr, struct wg_p
 	node = tree_find(table, ip6, prefix, cidr->len);
 	if (node && atomic_load_explicit(&node->peer, memory_order_relaxed) == value)
 		return 0;
-	if ((!node || !node->link) && table->count >= table->max)
+	if ((!node || !node->link) && table->pool->count >= table->pool->max)
 		return -ENOSPC;
 	if (node) {
 		node_give(table, node, value, list);
@@ -383,7 +428,7 @@ allowedips_insert(struct allowedips *table, const struct cidr *cidr, struct wg_p
 		return r;
 	}
 	list_add(list, node);
-	table->count++;
+	table->pool->count++;
 	changed(table);
 	return 0;
 }
@@ -392,7 +437,7 @@ static void
 node_remove(struct allowedips *table, struct allowedips_node *node)
 {
 	list_remove(node);
-	table->count--;
+	table->pool->count--;
 	atomic_store_explicit(&node->peer, 0, memory_order_relaxed);
 	tree_prune(table, node);
 	changed(table);
@@ -447,25 +492,25 @@ allowedips_cidr(const struct allowedips_node *node, struct cidr *ret)
 
 /* A new epoch begins only if something was taken out in this one. */
 uint64_t
-allowedips_epoch(struct allowedips *table)
+allowedips_epoch(struct allowedips_pool *pool)
 {
-	const struct allowedips_node *newest =
-		table->retired ? container_of(table->retired_end, struct allowedips_node, parent) : NULL;
+	const struct retired *newest =
+		pool->retired ? container_of(pool->retired_end, struct retired, next) : NULL;
 
-	if (newest && newest->taken_out > table->epoch)
-		table->epoch++;
-	return table->epoch;
+	if (newest && newest->epoch > pool->epoch)
+		pool->epoch++;
+	return pool->epoch;
 }
 
 void
-allowedips_reclaim(struct allowedips *table, uint64_t epoch)
+allowedips_reclaim(struct allowedips_pool *pool, uint64_t epoch)
 {
-	while (table->retired && table->retired->taken_out <= epoch) {
-		struct allowedips_node *node = table->retired;
+	while (pool->retired && pool->retired->epoch <= epoch) {
+		struct retired *retired = pool->retired;
 
-		table->retired = node->parent;
-		free(node);
+		pool->retired = retired->next;
+		free(retired);
 	}
-	if (!table->retired)
-		table->retired_end = &table->retired;
+	if (!pool->retired)
+		pool->retired_end = &pool->retired;
 }

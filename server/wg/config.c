@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "server/wg/device.h"
 #include "server/wg/device_state.h"
+#include "server/wg/owner.h"
 #include "server/wg/route.h"
 
 /*
@@ -73,10 +74,13 @@ wg_public_key_get(const struct wg_device *device, struct public_key *ret)
 }
 
 int
-wg_peer_add(struct wg_device *device, const struct public_key *key, const struct wg_effects *out,
-	    struct wg_peer **ret)
+wg_peer_add(struct wg_device *device, struct wg_domain *domain, const struct public_key *key,
+	    const struct wg_effects *out, struct wg_peer **ret)
 {
-	struct wg_order order = {.type = WG_ORDER_PEER_ADD, .add = {.allowed = device->allowed}};
+	struct wg_order order = {
+		.type = WG_ORDER_PEER_ADD,
+		.add = {.allowed = domain->allowed, .domain = (uint16_t)domain->number},
+	};
 	struct wg_peer *peer;
 	int r;
 
@@ -90,8 +94,11 @@ wg_peer_add(struct wg_device *device, const struct public_key *key, const struct
 	r = roster_add(&device->peers, key, &peer);
 	if (r < 0)
 		return r;
-	peer->worker = peer->id.number % device->workers;
+	peer->worker = wg_owner(peer->id.number, device->workers);
 	device->random.fill(device->random.ctx, &peer->generation, sizeof(peer->generation));
+	peer->domain = domain;
+	TAILQ_INSERT_TAIL(&domain->peers, peer, same_domain);
+	domain->peer_count++;
 	device_order(device, peer, &order, out);
 	*ret = peer;
 	return 0;
@@ -100,9 +107,11 @@ wg_peer_add(struct wg_device *device, const struct public_key *key, const struct
 void
 wg_peer_remove(struct wg_device *device, struct wg_peer *peer, const struct wg_effects *out)
 {
-	allowedips_remove_all(device->allowed, &peer->allowed);
+	allowedips_remove_all(peer->domain->allowed, &peer->allowed);
 	timers_stop_all(&device->timers, &peer->timers);
 	device_order_simple(device, peer, WG_ORDER_PEER_REMOVE, out);
+	TAILQ_REMOVE(&peer->domain->peers, peer, same_domain);
+	peer->domain->peer_count--;
 	roster_remove(&device->peers, peer);
 }
 
@@ -118,12 +127,6 @@ wg_peer_by_id(const struct wg_device *device, struct wg_peer_id id)
 	struct wg_peer *peer = roster_by_number(&device->peers, id.number);
 
 	return peer && peer->id.serial == id.serial ? peer : NULL;
-}
-
-struct wg_peer *
-wg_peer_next(const struct wg_device *device, const struct wg_peer *prev)
-{
-	return roster_next(&device->peers, prev);
 }
 
 uint32_t
@@ -154,7 +157,7 @@ wg_peer_endpoint_set(struct wg_device *device, struct wg_peer *peer, const struc
 	peer->route = order.route.route;
 	peer->learned = now.boot;
 	device_order(device, peer, &order, out);
-	if (!known && device->up && peer->keepalive != 0)
+	if (!known && peer->domain->up && peer->keepalive != 0)
 		device_order_simple(device, peer, WG_ORDER_KEEPALIVE, out);
 }
 
@@ -167,7 +170,7 @@ wg_peer_keepalive_set(struct wg_device *device, struct wg_peer *peer, uint16_t s
 	if (seconds == before)
 		return;
 	peer->keepalive = seconds;
-	if (!device->up)
+	if (!peer->domain->up)
 		return;
 	if (seconds == 0) {
 		timers_stop(&device->timers, &peer->timers, TIMER_PERSISTENT);
@@ -211,22 +214,53 @@ wg_peer_access_set(struct wg_device *device, struct wg_peer *peer, enum wg_acces
 		access_stop(&turn, peer);
 }
 
+static void
+limits_set(struct wg_device *device, struct wg_peer *peer, const struct wg_limits *limits,
+	   const struct wg_effects *out)
+{
+	struct wg_order order = {.type = WG_ORDER_LIMITS, .limits = *limits};
+
+	if (limits->rate_rx == peer->limits.rate_rx && limits->rate_tx == peer->limits.rate_tx &&
+	    limits->mtu == peer->limits.mtu)
+		return;
+	peer->limits = *limits;
+	device_order(device, peer, &order, out);
+}
+
+void
+wg_peer_rate_set(struct wg_device *device, struct wg_peer *peer, uint64_t rx, uint64_t tx,
+		 const struct wg_effects *out)
+{
+	const struct wg_limits limits = {.rate_rx = rx, .rate_tx = tx, .mtu = peer->limits.mtu};
+
+	limits_set(device, peer, &limits, out);
+}
+
+void
+wg_peer_mtu_set(struct wg_device *device, struct wg_peer *peer, uint16_t mtu, const struct wg_effects *out)
+{
+	struct wg_limits limits = peer->limits;
+
+	limits.mtu = mtu;
+	limits_set(device, peer, &limits, out);
+}
+
 int
 wg_peer_allow(struct wg_device *device, struct wg_peer *peer, const struct cidr *cidr)
 {
-	return allowedips_insert(device->allowed, cidr, peer->id, &peer->allowed);
+	return allowedips_insert(peer->domain->allowed, cidr, peer->id, &peer->allowed);
 }
 
 int
 wg_peer_disallow(struct wg_device *device, struct wg_peer *peer, const struct cidr *cidr)
 {
-	return allowedips_remove(device->allowed, cidr, &peer->allowed);
+	return allowedips_remove(peer->domain->allowed, cidr, &peer->allowed);
 }
 
 void
 wg_peer_disallow_all(struct wg_device *device, struct wg_peer *peer)
 {
-	allowedips_remove_all(device->allowed, &peer->allowed);
+	allowedips_remove_all(peer->domain->allowed, &peer->allowed);
 }
 
 const struct allowedips_list *
@@ -271,6 +305,7 @@ wg_peer_view(const struct wg_peer *peer, struct wg_peer_view *ret)
 {
 	*ret = (struct wg_peer_view){
 		.id = peer->id,
+		.domain = peer->domain,
 		.key = peer->key,
 		.psk = peer->psk,
 		.endpoint = peer->route.to,
@@ -280,5 +315,6 @@ wg_peer_view(const struct wg_peer *peer, struct wg_peer_view *ret)
 		.keepalive = peer->keepalive,
 		.access = peer->access,
 		.end = peer->end_at,
+		.limits = peer->limits,
 	};
 }

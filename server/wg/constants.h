@@ -43,9 +43,14 @@
 /* Memory that others can make us keep. */
 #define WG_PEERS_MAX (1U << 20)
 #define WG_WORKERS_MAX 64
+#define WG_DOMAINS_MAX 4096
 #define WG_ALLOWED_MAX (1U << 22) /* allowed IPs of a device */
 #define WG_STAGED_PER_PEER 128
 #define WG_STAGED_MAX 4096 /* packets of all peers of a path */
+
+/* A peer's own limit lets through at once what it allows in that time, and a superframe in any case. */
+#define WG_LIMIT_BURST_TIME MILLISECONDS(100)
+#define WG_LIMIT_BURST_MIN (64U * 1024 + 64 * 48) /* 64 KiB in 64 packets, with what a message adds */
 
 #define WG_REPORT_INTERVAL (SECONDS(1) / 16) /* at most one report of a peer in that time */
 #define WG_TICK_PEERS 256                    /* peers served by one tick; wg_deadline() has the rest */

@@ -27,7 +27,7 @@ wg_device_new(const struct wg_device_config *config, struct wg_device **ret)
 	device->workers = config->workers;
 	index_init(&device->index, config->workers, &device->random);
 	roster_init(&device->peers, peers_max, &device->random);
-	r = allowedips_new(WG_ALLOWED_MAX, &device->allowed);
+	r = allowedips_pool_new(WG_ALLOWED_MAX, &device->pool);
 	if (r < 0)
 		return r;
 	r = ratelimit_new(&device->random, &device->ratelimit);
@@ -43,7 +43,8 @@ wg_device_free(struct wg_device *device)
 	if (!device)
 		return;
 	ratelimit_free(device->ratelimit);
-	allowedips_free(device->allowed);
+	domains_done(device);
+	allowedips_pool_free(device->pool);
 	timer_heap_done(&device->timers);
 	roster_done(&device->peers);
 	bytes_wipe(device, sizeof(*device));
@@ -62,22 +63,16 @@ wg_index(const struct wg_device *device)
 	return device->index;
 }
 
-const struct allowedips *
-wg_allowed(const struct wg_device *device)
-{
-	return device->allowed;
-}
-
 uint64_t
 wg_epoch(struct wg_device *device)
 {
-	return allowedips_epoch(device->allowed);
+	return allowedips_epoch(device->pool);
 }
 
 void
 wg_reclaim(struct wg_device *device, uint64_t epoch)
 {
-	allowedips_reclaim(device->allowed, epoch);
+	allowedips_reclaim(device->pool, epoch);
 }
 
 const struct wg_counters *
@@ -112,7 +107,7 @@ device_order_simple(struct wg_device *device, const struct wg_peer *peer, enum w
 enum wg_drop
 device_refuses(const struct turn *turn, const struct wg_peer *peer)
 {
-	if (!turn->device->up || !turn->device->identity.present)
+	if (!peer->domain->up || !turn->device->identity.present)
 		return WG_DROP_DOWN;
 	if (peer->access == WG_CUT)
 		return WG_DROP_CUT;
@@ -156,39 +151,6 @@ peer_keys_clear(struct wg_device *device, struct wg_peer *peer, const struct wg_
 	device_order_simple(device, peer, WG_ORDER_KEYPAIRS_CLEAR, out);
 }
 
-static void
-go_up(const struct turn *turn)
-{
-	struct wg_device *device = turn->device;
-
-	if (device->up)
-		return;
-	device->up = true;
-	for (struct wg_peer *peer = NULL; (peer = roster_next(&device->peers, peer));) {
-		if (peer->keepalive == 0)
-			continue;
-		timers_arm(&device->timers, &peer->timers, TIMER_PERSISTENT,
-			   turn->now.boot + SECONDS(peer->keepalive));
-		device_order_simple(device, peer, WG_ORDER_KEEPALIVE, turn->out);
-	}
-}
-
-static void
-go_down(const struct turn *turn)
-{
-	struct wg_device *device = turn->device;
-
-	device->up = false;
-	for (struct wg_peer *peer = NULL; (peer = roster_next(&device->peers, peer));) {
-		timers_stop_all(&device->timers, &peer->timers);
-		peer->attempts = 0;
-		peer->another_keepalive = false;
-		peer->last_sent = 0;
-		device_order_simple(device, peer, WG_ORDER_PURGE, turn->out);
-		peer_keys_clear(device, peer, turn->out);
-	}
-}
-
 /* A first packet came on what we answered: the path sends with it from now on. */
 static void
 session_confirmed(const struct turn *turn, struct wg_peer *peer, uint32_t index)
@@ -216,7 +178,7 @@ report_receive(const struct turn *turn, const struct wg_report *report)
 	peer->path_tx_bytes = report->tx_bytes;
 	if (flags & WG_REPORT_ROUTE)
 		peer_route_learn(turn, peer, &report->route, report->learned, false);
-	if (!turn->device->up)
+	if (!peer->domain->up)
 		return;
 	if (flags & WG_REPORT_CONFIRMED)
 		session_confirmed(turn, peer, report->confirmed);
@@ -250,10 +212,10 @@ wg_step(struct wg_device *device, const struct wg_event *event, struct wg_now no
 		report_receive(&turn, &event->report);
 		break;
 	case WG_EVENT_UP:
-		go_up(&turn);
+		domain_up(&turn, event->domain);
 		break;
 	case WG_EVENT_DOWN:
-		go_down(&turn);
+		domain_down(&turn, event->domain);
 		break;
 	}
 }

@@ -11,18 +11,28 @@
 #include "server/wg/ratelimit.h"
 #include "server/wg/timers.h"
 
+struct wg_domain {
+	unsigned number;
+	bool up;
+	struct allowedips *allowed;
+	TAILQ_HEAD(, wg_peer) peers; /* oldest first */
+	uint32_t peer_count;
+};
+
 struct wg_device {
 	struct wg_random random;
 	unsigned workers;
-	bool up;
+	unsigned up; /* domains */
 	struct wg_index index;
 	struct noise_identity identity;
 	struct cookie_checker checker;
 	struct ratelimit *ratelimit;
-	struct allowedips *allowed;
+	struct allowedips_pool *pool;
 	struct roster peers;
 	struct timer_heap timers;
 	struct wg_counters counters;
+	unsigned domains_from; /* no lower number is free */
+	struct wg_domain *domains[WG_DOMAINS_MAX];
 };
 
 /* A step in progress: what all of its parts need. */
@@ -37,6 +47,11 @@ void device_order(struct wg_device *device, const struct wg_peer *peer, struct w
 		  const struct wg_effects *out);
 void device_order_simple(struct wg_device *device, const struct wg_peer *peer, enum wg_order_type type,
 			 const struct wg_effects *out);
+
+/* Domains. */
+void domain_up(const struct turn *turn, struct wg_domain *domain);
+void domain_down(const struct turn *turn, struct wg_domain *domain);
+void domains_done(struct wg_device *device); /* whose peers are gone */
 
 /* Why there can be no handshake with @peer now, or DROP_NONE. */
 enum wg_drop device_refuses(const struct turn *turn, const struct wg_peer *peer);

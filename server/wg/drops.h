@@ -21,6 +21,10 @@
 	X(INNER_VERSION, inner_version, "neither IPv4 nor IPv6 inside")                        \
 	X(INNER_LENGTH, inner_length, "inner length does not fit the message")                 \
 	X(SOURCE, source, "inner source address is not the peer's")                            \
+	/* data, both directions */                                                            \
+	X(RATE, rate, "more than the peer's rate")                                             \
+	X(HANDOFF, handoff, "ring to the owning worker is full")                               \
+	X(SHED, shed, "gave way to other peers on a saturated worker")                         \
 	/* access of the peer, both directions and handshakes */                               \
 	X(CUT, cut, "peer is cut off")                                                         \
 	X(ENDED, ended, "the peer's access has ended")                                         \
@@ -29,9 +33,11 @@
 	X(NO_PEER, no_peer, "no such peer")                                                    \
 	X(NO_ENDPOINT, no_endpoint, "the peer's endpoint is not known yet")                    \
 	X(TOO_LONG, too_long, "too long to wait for a handshake")                              \
+	X(TOO_BIG, too_big, "longer than the peer's MTU, answered by ICMP")                    \
 	X(STAGED_OVERFLOW, staged_overflow, "too many packets wait for a handshake")           \
 	X(STAGED_PURGED, staged_purged, "waited for a handshake that did not come")            \
 	/* handshakes */                                                                       \
+	X(HANDSHAKE_QUEUE, handshake_queue, "handshake queue is full")                         \
 	X(DOWN, down, "the device is down or has no private key")                              \
 	X(MAC1, mac1, "first MAC is wrong: meant for another key")                             \
 	X(COOKIE_WANTED, cookie_wanted, "under load: answered by a cookie")                    \

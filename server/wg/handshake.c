@@ -334,7 +334,7 @@ receive(const struct turn *turn, const uint8_t *data, size_t len, const struct w
 	case WG_KIND_HANDSHAKE:
 		break;
 	}
-	if (!turn->device->up || !turn->device->identity.present)
+	if (turn->device->up == 0 || !turn->device->identity.present)
 		return WG_DROP_DOWN;
 
 	type = le32_load(data);

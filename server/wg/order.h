@@ -20,7 +20,8 @@ struct allowedips;
 	X(PURGE, "drop what waits for a handshake")                                              \
 	X(ROUTE, "endpoint set or moved")                                                        \
 	X(SOURCE_CLEAR, "forget from which of our addresses we sent") /* serial 0: to all */     \
-	X(ACCESS, "state and end of access")
+	X(ACCESS, "state and end of access")                                                     \
+	X(LIMITS, "rates and MTU of a peer")
 
 enum wg_order_type {
 #define X(name, words) WG_ORDER_##name,
@@ -33,7 +34,8 @@ struct wg_order {
 	struct wg_peer_id peer;
 	union {
 		struct {
-			const struct allowedips *allowed; /* outlives the path */
+			const struct allowedips *allowed; /* of its domain; outlives the peer in the path */
+			uint16_t domain;
 		} add;
 		struct {
 			uint8_t sending[AEAD_KEY_LEN];   /* path_order() wipes both */
@@ -50,6 +52,7 @@ struct wg_order {
 			enum wg_access access;
 			struct wg_end end;
 		} access;
+		struct wg_limits limits;
 	};
 };
 

@@ -130,6 +130,7 @@ order_peer_add(struct wg_path *path, const struct wg_order *order)
 		return -ENOMEM;
 	peer->id = peer->report.peer = order->peer;
 	peer->allowed = order->add.allowed;
+	peer->domain = order->add.domain;
 	*place = peer;
 	return 0;
 }
@@ -189,6 +190,14 @@ order_access(struct wg_path *path, struct path_peer *peer, const struct wg_order
 }
 
 static void
+order_limits(struct path_peer *peer, const struct wg_limits *limits, struct wg_now now)
+{
+	bucket_set(&peer->rx, limits->rate_rx, now.boot);
+	bucket_set(&peer->tx, limits->rate_tx, now.boot);
+	peer->mtu = limits->mtu;
+}
+
+static void
 forget_all_sources(struct wg_path *path)
 {
 	for (size_t i = 0; i < PATH_PAGES; i++)
@@ -230,6 +239,9 @@ peer_order(struct wg_path *path, struct path_peer *peer, const struct wg_order *
 	case WG_ORDER_ACCESS:
 		order_access(path, peer, order);
 		break;
+	case WG_ORDER_LIMITS:
+		order_limits(peer, &order->limits, now);
+		break;
 	}
 	return 0;
 }
@@ -261,6 +273,14 @@ path_source_clear(struct wg_path *path, struct wg_peer_id id)
 
 	if (peer)
 		route_forget_source(&peer->route);
+}
+
+uint32_t
+path_mtu(const struct wg_path *path, struct wg_peer_id id)
+{
+	const struct path_peer *peer = path_peer_by_id(path, id);
+
+	return peer ? peer->mtu : 0;
 }
 
 const struct wg_counters *

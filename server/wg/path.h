@@ -49,7 +49,8 @@ struct path_in {
 	/* written by path_open() */
 	enum wg_drop drop;      /* NONE: deliver @plain_len bytes; keepalives have 0 of them */
 	uint32_t plain_len;     /* the inner packet without padding */
-	struct wg_peer_id peer; /* valid unless NO_SESSION or OTHER_WORKER */
+	struct wg_peer_id peer; /* valid unless LENGTH, NO_SESSION or OTHER_WORKER */
+	uint16_t domain;        /* the peer's, by number; valid as long as it is */
 	bool quarantined;       /* deliver to the second TUN only */
 };
 
@@ -70,14 +71,19 @@ struct path_out {
 
 /*
  * Seals @n packets for @peer, in place and in order, padded to 16 but not beyond @mtu (0: no bound).
- * The caller looked @peer up in the allowed IPs and checked each packet's length against the MTU.
+ * The caller looked @peer up in the allowed IPs of the domain that they came from, and checked each
+ * packet's length against path_mtu() and the interface's MTU.
  * @quarantine: the packets came from the second TUN.
  *
- * Returns @n: all are sealed; send them to **@route (lent until the next call on this path).
+ * Returns how many from the first on are sealed; send them to **@route (lent until the next call on
+ * this path).  What is beyond the peer's rate is dropped from the end, and counted.
  * 0: copied, they wait for a handshake.  -drop: all dropped, for that reason, and counted.
  */
 int path_seal(struct wg_path *path, struct wg_peer_id peer, struct path_out *out, unsigned n, uint32_t mtu,
 	      bool quarantine, struct wg_now now, const struct wg_route **route);
+
+/* The peer's own MTU; 0: it has none, or there is no such peer. */
+uint32_t path_mtu(const struct wg_path *path, struct wg_peer_id peer);
 
 /* @out is lent for the call; what cannot be sent now is to be copied or lost, never sealed again. */
 typedef void path_send_fn(void *ctx, struct wg_peer_id peer, const struct wg_route *route,

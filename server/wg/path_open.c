@@ -40,28 +40,44 @@ drop_one(struct wg_path *path, struct path_in *in, enum wg_drop why)
 	wg_count(&path->counters, why, 1);
 }
 
-/* Jobs for those whose counter is possible; which[] says whose they are.  Returns how many. */
+/*
+ * What can be said of a message before the AEAD.  Beyond the peer's rate it is refused without that work,
+ * but nothing is charged yet, or a forger would spend what is the peer's; the first message on a new
+ * session is let through, because that session is waiting for it.
+ */
+static enum wg_drop
+message_refuse(const struct path_peer *peer, const struct session *session, const struct path_in *in)
+{
+	const uint64_t counter = le64_load(in->data + 8);
+
+	if (counter >= WG_REJECT_AFTER_MESSAGES)
+		return WG_DROP_KEY_EXPIRED;
+	if (!replay_fresh(&session->replay, counter))
+		return WG_DROP_REPLAY;
+	if (in->len > WG_DATA_MIN && !bucket_has(&peer->rx, in->len) && session != peer->sessions.next)
+		return WG_DROP_RATE;
+	return WG_DROP_NONE;
+}
+
+/* Jobs for those that are not refused; which[] says whose they are.  Returns how many. */
 static unsigned
-jobs_make(struct wg_path *path, const struct session *session, struct path_in *in, unsigned n)
+jobs_make(struct wg_path *path, const struct path_peer *peer, const struct session *session,
+	  struct path_in *in, unsigned n)
 {
 	unsigned jobs = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		const uint64_t counter = le64_load(in[i].data + 8);
+		const enum wg_drop why = message_refuse(peer, session, &in[i]);
 
-		if (counter >= WG_REJECT_AFTER_MESSAGES) {
-			drop_one(path, &in[i], WG_DROP_KEY_EXPIRED);
-			continue;
-		}
-		if (!replay_fresh(&session->replay, counter)) {
-			drop_one(path, &in[i], WG_DROP_REPLAY);
+		if (why != WG_DROP_NONE) {
+			drop_one(path, &in[i], why);
 			continue;
 		}
 		path->which[jobs] = (uint16_t)i;
 		path->jobs[jobs++] = (struct aead_job){
 			.key = session->receive_key,
 			.session = session->receive_context,
-			.counter = counter,
+			.counter = le64_load(in[i].data + 8),
 			.src = in[i].data + WG_DATA_HEADER,
 			.dst = in[i].plain,
 			.len = in[i].len - WG_DATA_HEADER,
@@ -133,7 +149,7 @@ jobs_judge(struct wg_path *path, struct path_peer *peer, struct session *session
 		in->plain_len = 0;
 		if (in->len > WG_DATA_MIN) {
 			opened->data++;
-			why = packet_check(peer, in);
+			why = bucket_take(&peer->rx, in->len) ? packet_check(peer, in) : WG_DROP_RATE;
 			if (why != WG_DROP_NONE) {
 				drop_one(path, in, why);
 				continue;
@@ -233,8 +249,10 @@ open_run(struct wg_path *path, uint32_t index, struct path_in *in, unsigned n, s
 		drop_run(path, in, n, WG_DROP_NO_SESSION);
 		return;
 	}
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		in[i].peer = peer->id;
+		in[i].domain = peer->domain;
+	}
 	why = path_refuses(peer, now);
 	if (why == WG_DROP_NONE && path_session_ended(session, now))
 		why = WG_DROP_KEY_EXPIRED;
@@ -243,7 +261,8 @@ open_run(struct wg_path *path, uint32_t index, struct path_in *in, unsigned n, s
 		return;
 	}
 
-	jobs = jobs_make(path, session, in, n);
+	bucket_fill(&peer->rx, now.boot);
+	jobs = jobs_make(path, peer, session, in, n);
 	path->aead->open(path->aead->ctx, path->jobs, jobs);
 	jobs_judge(path, peer, session, in, jobs, &opened);
 	if (opened.arrival)

@@ -24,6 +24,13 @@ padding(uint32_t len, uint32_t mtu)
 	return padded - len;
 }
 
+/* 0: no bound. */
+static uint32_t
+mtu_least(const struct path_peer *peer, uint32_t mtu)
+{
+	return peer->mtu != 0 && (mtu == 0 || peer->mtu < mtu) ? peer->mtu : mtu;
+}
+
 /* A chunk of at most PATH_RUN packets.  Returns the bytes of the messages. */
 static uint64_t
 seal_chunk(struct wg_path *path, struct session *session, struct path_out *out, unsigned n, uint32_t mtu)
@@ -110,6 +117,24 @@ seal_refuses(const struct path_peer *peer, bool quarantine, struct wg_now now)
 	return route_known(&peer->route) ? WG_DROP_NONE : WG_DROP_NO_ENDPOINT;
 }
 
+/* How many of them the peer's rate lets pass; they are charged. */
+static unsigned
+rate_take(struct wg_path *path, struct path_peer *peer, const struct path_out *out, unsigned n, uint32_t mtu,
+	  struct wg_now now)
+{
+	unsigned passed = 0;
+
+	if (peer->tx.rate == 0)
+		return n;
+	bucket_fill(&peer->tx, now.boot);
+	while (passed < n &&
+	       bucket_take(&peer->tx, out[passed].len + padding(out[passed].len, mtu) + WG_DATA_OVERHEAD))
+		passed++;
+	if (passed < n)
+		wg_count(&path->counters, WG_DROP_RATE, n - passed);
+	return passed;
+}
+
 int
 path_seal(struct wg_path *path, struct wg_peer_id id, struct path_out *out, unsigned n, uint32_t mtu,
 	  bool quarantine, struct wg_now now, const struct wg_route **route)
@@ -125,6 +150,10 @@ path_seal(struct wg_path *path, struct wg_peer_id id, struct path_out *out, unsi
 		wg_count(&path->counters, why, n);
 		return -(int)why;
 	}
+	mtu = mtu_least(peer, mtu);
+	n = rate_take(path, peer, out, n, mtu, now);
+	if (n == 0)
+		return -(int)WG_DROP_RATE;
 	session = path_sendable(peer, n, now);
 	if (session && peer->staged.count == 0) {
 		seal_run(path, peer, session, out, n, mtu, now);
@@ -172,6 +201,7 @@ flush_peer(struct wg_path *path, struct path_peer *peer, uint32_t mtu, struct wg
 	}
 	if (!route_known(&peer->route)) /* when it is, the peer will be ready again */
 		return;
+	mtu = mtu_least(peer, mtu);
 	if (peer->staged.count > 0) {
 		flush_staged(path, peer, session, mtu, now, send, ctx);
 	} else if (peer->empty) {

@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "server/wg/allowedips.h"
+#include "server/wg/bucket.h"
 #include "server/wg/constants.h"
 #include "server/wg/path.h"
 #include "server/wg/session.h"
@@ -38,7 +39,10 @@ struct path_peer {
 	struct wg_peer_id id;
 	struct sessions sessions;
 	const struct allowedips *allowed;
+	uint16_t domain;
+	uint16_t mtu; /* 0: the interface's */
 	struct owned_source source;
+	struct bucket rx, tx;
 
 	struct wg_route route;
 	nsec_t learned;

@@ -4,6 +4,8 @@
 #ifndef SERVER_WG_ROSTER_H
 #define SERVER_WG_ROSTER_H
 
+#include <sys/queue.h>
+
 #include "server/wg/allowedips.h"
 #include "server/wg/cookie.h"
 #include "server/wg/device.h"
@@ -22,6 +24,8 @@ struct wg_peer {
 	struct wg_peer_id id;
 	unsigned worker;
 	struct wg_peer *same_hash;
+	struct wg_domain *domain;
+	TAILQ_ENTRY(wg_peer) same_domain;
 
 	struct public_key key;
 	struct preshared_key psk;
@@ -47,6 +51,7 @@ struct wg_peer {
 	time_t end_at;
 	struct wg_end end;
 	struct allowedips_list allowed;
+	struct wg_limits limits;
 
 	nsec_t last_handshake;                 /* wall clock */
 	uint64_t rx_bytes, tx_bytes;           /* handshakes */

@@ -72,6 +72,12 @@ wg_ended(const struct wg_end *end, struct wg_now now)
 	return end->wall != 0 && (now.wall >= end->wall || now.boot >= end->boot);
 }
 
+/* What a peer may use; 0: no limit of its own. */
+struct wg_limits {
+	uint64_t rate_rx, rate_tx; /* bytes of messages a second, from and to the peer */
+	uint16_t mtu;              /* inner packets */
+};
+
 /* The only source of randomness. */
 struct wg_random {
 	void (*fill)(void *ctx, void *buf, size_t len);

@@ -61,10 +61,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = {data, size};
 	struct allowedips_list lists[PEERS] = {0};
 	struct route routes[ROUTES];
+	struct allowedips_pool *pool;
 	struct allowedips *table;
 	unsigned n = 0, listed = 0;
 
-	check(allowedips_new(ROUTES, &table) == 0);
+	check(allowedips_pool_new(ROUTES, &pool) == 0 && allowedips_new(pool, &table) == 0);
 	while (in.left) {
 		const uint8_t choice = input_byte(&in);
 		const uint32_t peer = choice >> 5;
@@ -109,7 +110,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					routes[i] = routes[--n];
 			break;
 		case 3:
-			allowedips_reclaim(table, allowedips_epoch(table));
+			allowedips_reclaim(pool, allowedips_epoch(pool));
 			break;
 		}
 		if (valid)
@@ -129,5 +130,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 	check(listed == n);
 	allowedips_free(table);
+	allowedips_pool_free(pool);
 	return 0;
 }

@@ -17,6 +17,7 @@
 #define PEERS  2000
 #define ROUTES 6000
 
+static struct allowedips_pool *pool;
 static struct allowedips *table;
 static struct allowedips_list lists[PEERS];
 
@@ -37,13 +38,15 @@ begin(void **state)
 {
 	memset(lists, 0, sizeof(lists));
 	n_routes = 0;
-	return allowedips_new(ROUTES, &table);
+	assert_int_equal(allowedips_pool_new(ROUTES, &pool), 0);
+	return allowedips_new(pool, &table);
 }
 
 static int
 end(void **state)
 {
 	allowedips_free(table);
+	allowedips_pool_free(pool);
 	table = NULL;
 	return 0;
 }
@@ -180,7 +183,7 @@ lists_agree(void)
 static void
 reclaim(void)
 {
-	allowedips_reclaim(table, allowedips_epoch(table));
+	allowedips_reclaim(pool, allowedips_epoch(pool));
 }
 
 static void
@@ -460,9 +463,9 @@ readers_without_locks_see_old_or_new_and_never_garbage(void **state)
 			quiet = q < quiet ? q : quiet;
 		}
 		if (quiet >= asked) { /* all have seen what was asked */
-			allowedips_reclaim(table, asked);
+			allowedips_reclaim(pool, asked);
 			reclaimed++;
-			asked = allowedips_epoch(table);
+			asked = allowedips_epoch(pool);
 			atomic_store(&published, asked);
 		}
 	}

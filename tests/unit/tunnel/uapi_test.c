@@ -16,6 +16,7 @@
 #define PRIVATE "d8dbdcdddedfe0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f87f"
 
 static struct wg_device *device;
+static struct wg_domain *domain;
 static struct uapi_host host;
 static struct uapi *uapi;
 static uint16_t port;
@@ -499,7 +500,7 @@ a_large_answer_is_made_while_it_is_read(void **state)
 	assert_int_equal(uapi_input(uapi, "get=1\n\nset=1\n", 13), 7); /* the next request waits */
 	assert_int_equal(uapi_output(uapi, &bytes, &len), 0);
 	assert_in_range(len, UAPI_OUT_HIGH, UAPI_OUT_HIGH + 1000);
-	wg_peer_remove(device, wg_peer_next(device, NULL), &effects); /* while the answer is under way */
+	wg_peer_remove(device, wg_peer_next(domain, NULL), &effects); /* while the answer is under way */
 	out_len = 0;
 	output_take();
 	for (const char *at = out; (at = strstr(at, "public_key=")); at++)
@@ -551,7 +552,7 @@ a_slow_watcher_learns_of_all_peers_in_the_end(void **state)
 static void
 initiate_shakes_hands_now(void **state)
 {
-	static const struct wg_event up = {.type = WG_EVENT_UP};
+	const struct wg_event up = {.type = WG_EVENT_UP, .domain = domain};
 
 	assert_answer("set=1\nprivate_key=" PRIVATE "\n\n", "errno=0\n\n");
 	wg_step(device, &up, now, &effects);
@@ -570,7 +571,9 @@ setup(void **state)
 	port_answer = 0;
 	orders = initiations = 0;
 	assert_int_equal(wg_device_new(&config, &device), 0);
+	assert_int_equal(wg_domain_add(device, &domain), 0);
 	host = (struct uapi_host){.device = device,
+				  .domain = domain,
 				  .effects = &effects,
 				  .now = now_get,
 				  .port_get = port_get,

@@ -44,8 +44,8 @@ a_peer_is_added_once_and_found_by_its_key(void **state)
 	struct wg_peer_view view;
 
 	assert_null(wg_peer_find(rig.device, &key));
-	assert_int_equal(wg_peer_add(rig.device, &key, rig_effects(&rig), &peer), 0);
-	assert_int_equal(wg_peer_add(rig.device, &key, rig_effects(&rig), &again), -EEXIST);
+	assert_int_equal(wg_peer_add(rig.device, rig.domain, &key, rig_effects(&rig), &peer), 0);
+	assert_int_equal(wg_peer_add(rig.device, rig.domain, &key, rig_effects(&rig), &again), -EEXIST);
 	assert_ptr_equal(wg_peer_find(rig.device, &key), peer);
 	assert_null(wg_peer_find(rig.device, &other));
 	assert_int_equal(wg_peer_count(rig.device), 1);
@@ -69,7 +69,8 @@ our_own_key_is_no_peer(void **state)
 {
 	struct wg_peer *peer;
 
-	assert_int_equal(wg_peer_add(rig.device, &rig.public, rig_effects(&rig), &peer), -EKEYREJECTED);
+	assert_int_equal(wg_peer_add(rig.device, rig.domain, &rig.public, rig_effects(&rig), &peer),
+			 -EKEYREJECTED);
 	assert_int_equal(wg_peer_count(rig.device), 0);
 }
 
@@ -100,7 +101,7 @@ a_private_key_that_is_a_peers_removes_that_peer(void **state)
 	{
 		uint8_t to[4] = {10, 0, 0, 2};
 
-		assert_int_equal(allowedips_lookup4(wg_allowed(rig.device), to).serial, 0);
+		assert_int_equal(allowedips_lookup4(wg_domain_allowed(rig.domain), to).serial, 0);
 	}
 }
 
@@ -157,15 +158,17 @@ a_device_holds_as_many_peers_as_it_may(void **state)
 		for (unsigned i = 0; i < 10; i++) {
 			const struct public_key key = key_of(i);
 
-			assert_int_equal(wg_peer_add(small.device, &key, rig_effects(&small), &peer), 0);
+			assert_int_equal(
+				wg_peer_add(small.device, small.domain, &key, rig_effects(&small), &peer), 0);
 		}
 		{
 			const struct public_key key = key_of(99);
 
-			assert_int_equal(wg_peer_add(small.device, &key, rig_effects(&small), &peer),
-					 -ENOSPC);
+			assert_int_equal(
+				wg_peer_add(small.device, small.domain, &key, rig_effects(&small), &peer),
+				-ENOSPC);
 		}
-		while ((peer = wg_peer_next(small.device, NULL)))
+		while ((peer = wg_peer_next(small.domain, NULL)))
 			wg_peer_remove(small.device, peer, rig_effects(&small));
 		rig_pump(&small);
 		assert_int_equal(wg_peer_count(small.device), 0);
@@ -182,13 +185,13 @@ a_walk_meets_every_peer_once_and_may_remove_on_the_way(void **state)
 	for (unsigned i = 0; i < 200; i++) {
 		const struct public_key key = key_of(i);
 
-		assert_int_equal(wg_peer_add(rig.device, &key, rig_effects(&rig), &peer), 0);
+		assert_int_equal(wg_peer_add(rig.device, rig.domain, &key, rig_effects(&rig), &peer), 0);
 	}
-	for (peer = wg_peer_next(rig.device, NULL); peer; peer = wg_peer_next(rig.device, peer))
+	for (peer = wg_peer_next(rig.domain, NULL); peer; peer = wg_peer_next(rig.domain, peer))
 		seen++;
 	assert_int_equal(seen, 200);
-	for (peer = wg_peer_next(rig.device, NULL); peer; peer = next) {
-		next = wg_peer_next(rig.device, peer);
+	for (peer = wg_peer_next(rig.domain, NULL); peer; peer = next) {
+		next = wg_peer_next(rig.domain, peer);
 		if (seen-- % 2)
 			wg_peer_remove(rig.device, peer, rig_effects(&rig));
 	}
@@ -256,15 +259,15 @@ allowed_ips_move_to_whom_they_are_given_last(void **state)
 
 	wg_peer_view(a, &va);
 	wg_peer_view(b, &vb);
-	assert_true(wg_peer_id_equal(allowedips_lookup4(wg_allowed(rig.device), two), va.id));
-	assert_true(wg_peer_id_equal(allowedips_lookup4(wg_allowed(rig.device), three), vb.id));
+	assert_true(wg_peer_id_equal(allowedips_lookup4(wg_domain_allowed(rig.domain), two), va.id));
+	assert_true(wg_peer_id_equal(allowedips_lookup4(wg_domain_allowed(rig.domain), three), vb.id));
 	while ((node = allowedips_next(wg_peer_allowed(a), node)))
 		n++;
 	assert_int_equal(n, 2);
 	assert_int_equal(cidr_parse(&cidr, "10.0.0.0/24"), 0);
 	assert_int_equal(wg_peer_disallow(rig.device, a, &cidr), -ENOENT);
 	assert_int_equal(wg_peer_disallow(rig.device, b, &cidr), 0);
-	assert_int_equal(allowedips_lookup4(wg_allowed(rig.device), three).serial, 0);
+	assert_int_equal(allowedips_lookup4(wg_domain_allowed(rig.domain), three).serial, 0);
 	cidr.len = 33;
 	assert_int_equal(wg_peer_allow(rig.device, a, &cidr), -EINVAL);
 	cidr.ip.family = 0;

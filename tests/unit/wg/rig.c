@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "server/wg/owner.h"
 #include "tests/unit/wg/oracle.h"
 
 struct rig_order {
@@ -145,6 +146,8 @@ effect_order(void *ctx, unsigned worker, struct wg_order *order)
 	rig->orders_last = &item->next;
 	rig->ordered[order->type]++;
 	assert_true(order->peer.number < RIG_PEERS);
+	if (order->peer.serial != 0)
+		assert_int_equal(worker, wg_owner(order->peer.number, rig->workers));
 	if (order->type == WG_ORDER_PEER_ADD)
 		rig->worker_of[order->peer.number] = (uint8_t)worker;
 	if (order->type == WG_ORDER_KEYPAIR_INSTALL) {
@@ -216,6 +219,7 @@ rig_init_config(struct rig *rig, const char *name, const struct wg_device_config
 
 	own.random = (struct wg_random){.fill = random_fill, .ctx = rig};
 	assert_int_equal(wg_device_new(&own, &rig->device), 0);
+	assert_int_equal(wg_domain_add(rig->device, &rig->domain), 0);
 	for (unsigned i = 0; i < rig->workers; i++) {
 		struct path_config path = {.worker = i,
 					   .index = wg_index(rig->device),
@@ -257,13 +261,31 @@ rig_done(struct rig *rig)
 	memset(rig, 0, sizeof(*rig));
 }
 
+struct wg_domain *
+rig_domain(struct rig *rig)
+{
+	struct wg_domain *domain;
+
+	assert_int_equal(wg_domain_add(rig->device, &domain), 0);
+	assert_true(wg_domain_number(domain) < WG_DOMAINS_MAX);
+	rig_event_in(rig, WG_EVENT_UP, domain);
+	return domain;
+}
+
 struct wg_peer *
 rig_peer(struct rig *rig, const struct public_key *key, const char *allowed, const char *endpoint)
+{
+	return rig_peer_in(rig, rig->domain, key, allowed, endpoint);
+}
+
+struct wg_peer *
+rig_peer_in(struct rig *rig, struct wg_domain *domain, const struct public_key *key, const char *allowed,
+	    const char *endpoint)
 {
 	char *list = strdup(allowed), *rest = list, *text;
 	struct wg_peer *peer;
 
-	assert_int_equal(wg_peer_add(rig->device, key, rig_effects(rig), &peer), 0);
+	assert_int_equal(wg_peer_add(rig->device, domain, key, rig_effects(rig), &peer), 0);
 	while ((text = strsep(&rest, ",")) && *text) {
 		struct cidr cidr;
 
@@ -345,7 +367,13 @@ rig_pump(struct rig *rig)
 void
 rig_event(struct rig *rig, enum wg_event_type type)
 {
-	const struct wg_event event = {.type = type};
+	rig_event_in(rig, type, rig->domain);
+}
+
+void
+rig_event_in(struct rig *rig, enum wg_event_type type, struct wg_domain *domain)
+{
+	const struct wg_event event = {.type = type, .domain = domain};
 
 	wg_step(rig->device, &event, rig->now, rig_effects(rig));
 	rig_pump(rig);
@@ -356,6 +384,18 @@ arrival_from(struct wg_arrival *ret, const char *from)
 {
 	memset(ret, 0, sizeof(*ret));
 	assert_int_equal(endpoint_parse(&ret->from, from), 0);
+}
+
+/* A packet is its peer's domain's. */
+static void
+check_domain(const struct rig *rig, const struct rig_packet *packet)
+{
+	struct wg_peer *peer = wg_peer_by_id(rig->device, packet->peer);
+	struct wg_peer_view view;
+
+	assert_non_null(peer);
+	wg_peer_view(peer, &view);
+	assert_int_equal(packet->domain, wg_domain_number(view.domain));
 }
 
 /* A data message to the path that owns it; another path must leave it alone first. */
@@ -385,6 +425,8 @@ data_arrive(struct rig *rig, uint8_t *data, size_t len, const struct wg_arrival 
 		packet->len = in.plain_len;
 		packet->quarantined = in.quarantined;
 		packet->peer = in.peer;
+		packet->domain = in.domain;
+		check_domain(rig, packet);
 	}
 	return in.drop;
 }
@@ -450,18 +492,24 @@ rig_datagram(struct rig *rig, const void *data, size_t len, const char *from)
 }
 
 static struct wg_peer_id
-peer_for(const struct rig *rig, const uint8_t *packet, size_t len)
+peer_for(const struct wg_domain *domain, const uint8_t *packet, size_t len)
 {
 	if (len >= 20 && packet[0] >> 4 == 4)
-		return allowedips_lookup4(wg_allowed(rig->device), packet + 16);
+		return allowedips_lookup4(wg_domain_allowed(domain), packet + 16);
 	assert_true(len >= 40 && packet[0] >> 4 == 6);
-	return allowedips_lookup6(wg_allowed(rig->device), packet + 24);
+	return allowedips_lookup6(wg_domain_allowed(domain), packet + 24);
 }
 
 int
 rig_packet_from(struct rig *rig, const void *packet, size_t len, bool quarantine)
 {
-	const struct wg_peer_id peer = peer_for(rig, packet, len);
+	return rig_packet_in(rig, rig->domain, packet, len, quarantine);
+}
+
+int
+rig_packet_in(struct rig *rig, struct wg_domain *domain, const void *packet, size_t len, bool quarantine)
+{
+	const struct wg_peer_id peer = peer_for(domain, packet, len);
 	uint8_t *room = malloc(WG_DATA_HEADER + len + PATH_TAIL);
 	struct path_out out = {.data = room, .len = (uint32_t)len};
 	const struct wg_route *route = NULL;

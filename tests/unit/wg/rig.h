@@ -32,6 +32,7 @@ struct rig_packet {
 	size_t len;
 	bool quarantined;
 	struct wg_peer_id peer;
+	unsigned domain;
 };
 
 /* A session, as the device told the path. */
@@ -47,6 +48,7 @@ struct rig_session {
 
 struct rig {
 	struct wg_device *device;
+	struct wg_domain *domain; /* the first one, for functions that name none */
 	struct wg_path *path[RIG_WORKERS];
 	struct aead aead[RIG_WORKERS];
 	unsigned workers;
@@ -85,6 +87,10 @@ void rig_done(struct rig *rig);
 /* A peer; @allowed: prefixes apart by commas; @endpoint: NULL for none. */
 struct wg_peer *rig_peer(struct rig *rig, const struct public_key *key, const char *allowed,
 			 const char *endpoint);
+struct wg_peer *rig_peer_in(struct rig *rig, struct wg_domain *domain, const struct public_key *key,
+			    const char *allowed, const char *endpoint);
+/* A further domain that is up. */
+struct wg_domain *rig_domain(struct rig *rig);
 void rig_secret(struct private_key *ret, const char *name);
 
 /* Effects that the device's functions want; rig_pump() afterwards carries them out. */
@@ -93,12 +99,14 @@ const struct wg_effects *rig_effects(struct rig *rig);
 void rig_pump(struct rig *rig);
 
 void rig_event(struct rig *rig, enum wg_event_type type);
+void rig_event_in(struct rig *rig, enum wg_event_type type, struct wg_domain *domain);
 /* A datagram as the socket has it; the answer is why it went no further, if so. */
 enum wg_drop rig_datagram(struct rig *rig, const void *data, size_t len, const char *from);
 enum wg_drop rig_arrive(struct rig *rig, const void *data, size_t len, const struct wg_arrival *arrival);
 /* A packet from the TUN.  1: sent; 0: waits; negative: dropped for that reason. */
 int rig_packet(struct rig *rig, const void *packet, size_t len);
 int rig_packet_from(struct rig *rig, const void *packet, size_t len, bool quarantine);
+int rig_packet_in(struct rig *rig, struct wg_domain *domain, const void *packet, size_t len, bool quarantine);
 nsec_t rig_deadline(const struct rig *rig);
 /* Moves both clocks, stepping at each deadline on the way. */
 void rig_run(struct rig *rig, nsec_t duration);
