@@ -372,17 +372,21 @@ peer_line(struct reading *reading, const struct line *line)
 	return 0;
 }
 
+/* "on 0 0 0": of a rung of the ladder, its state. */
 static int
-offload_line(struct tunnel_state *state, const char *name, const char *value)
+rung_line(struct tunnel_state *state, const char *name, const char *value)
 {
 	struct uapi_word *word = &state->offloads[state->n_offloads];
 
 	if (state->n_offloads == UAPI_OFFLOADS_MAX)
 		return 0;
-	if (!word_is_plain(name) || !word_is_plain(value))
+	if (strcspn(value, " ") >= sizeof(word->value))
+		return -ERR_MESSAGE;
+	memset(word->value, 0, sizeof(word->value));
+	memcpy(word->value, value, strcspn(value, " "));
+	if (!word_is_plain(name) || !word_is_plain(word->value))
 		return -ERR_MESSAGE;
 	text_copy(word->name, sizeof(word->name), name);
-	text_copy(word->value, sizeof(word->value), value);
 	state->n_offloads++;
 	return 0;
 }
@@ -428,9 +432,9 @@ device_line(struct tunnel_state *state, const struct line *line)
 		text_copy(state->aead, sizeof(state->aead), line->value);
 		return 0;
 	}
-	name = after(line->key, "warren_offload_");
+	name = after(line->key, "warren_rung_");
 	if (name)
-		return offload_line(state, name, line->value);
+		return rung_line(state, name, line->value);
 	name = after(line->key, "warren_drop_");
 	if (name)
 		return drop_line(state, name, line->value);

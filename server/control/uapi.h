@@ -19,7 +19,7 @@
 #define UAPI_ALLOWED_MAX  512 /* allowed IPs of one peer in an answer */
 #define UAPI_PEERS_MAX    200000
 #define UAPI_NAME_LEN     32
-#define UAPI_OFFLOADS_MAX 16
+#define UAPI_OFFLOADS_MAX 32
 #define UAPI_DROPS_MAX    64
 
 struct allowed_ips {

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/errors.h"
-#include "base/log.h"
 
 static int
 sodium_init_checked(struct aead *aead)
@@ -14,10 +13,7 @@ sodium_init_checked(struct aead *aead)
 	return 0;
 }
 
-static const struct {
-	const char *name;
-	int (*init)(struct aead *aead);
-} backends[] = {
+static const struct aead_backend all[] = {
 	{"ipsec-mb", aead_ipsecmb_init},
 	{"evp", aead_evp_init},
 	{"sodium", sodium_init_checked},
@@ -26,25 +22,38 @@ static const struct {
 int
 aead_init_by_name(struct aead *aead, const char *name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(backends); i++)
-		if (strcmp(backends[i].name, name) == 0)
-			return backends[i].init(aead);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (strcmp(all[i].name, name) == 0)
+			return all[i].init(aead);
 	return -EINVAL;
 }
 
 int
-aead_choose(struct aead *aead, const char *wish)
+aead_choose_among(const struct aead_backend *backends, size_t n, struct aead *aead, const char *wish,
+		  struct ladder *ladder)
 {
-	for (size_t i = 0; i < ARRAY_LEN(backends); i++) {
+	bool failed = false;
+
+	for (size_t i = 0; i < n; i++) {
 		if (wish && strcmp(wish, backends[i].name) != 0)
 			continue;
 		memset(aead, 0, sizeof(*aead));
 		if (backends[i].init(aead) < 0)
 			continue;
-		if (aead_self_test(aead) == 0)
+		if (aead_self_test(aead) == 0) {
+			ladder_probed(ladder, RUNG_AEAD, i == 0 || failed, 0);
+			if (failed)
+				ladder_lost(ladder, RUNG_AEAD, ERR_SELF_TEST);
 			return 0;
-		log_error("cipher %s: its self-test failed, it is not used", backends[i].name);
+		}
+		failed = true;
 		aead_done(aead);
 	}
 	return -ERR_SELF_TEST;
+}
+
+int
+aead_choose(struct aead *aead, const char *wish, struct ladder *ladder)
+{
+	return aead_choose_among(all, ARRAY_LEN(all), aead, wish, ladder);
 }

@@ -53,7 +53,9 @@ struct frame {
 };
 
 struct merge {
-	bool tcp, udp;
+	struct stats *stats;
+	bool allowed;  /* by the device */
+	bool tcp, udp; /* by the ladder, when the last frames left */
 	unsigned n_frames, n_packets;
 	struct frame frames[MERGE_FRAMES];
 	struct packet packets[MERGE_PACKETS];
@@ -62,11 +64,24 @@ struct merge {
 	uint8_t head[MERGE_HEAD_MAX];
 };
 
+/* A kind that is down may have its trial with what comes next. */
+static void
+ladder_look(struct merge *merge, nsec_t now)
+{
+	const struct ladder *ladder = merge->stats->ladder;
+
+	merge->tcp = merge->allowed && ladder_may(ladder, RUNG_TUN_TSO_WRITE, now);
+	merge->udp = merge->allowed && ladder_may(ladder, RUNG_TUN_USO_WRITE, now);
+}
+
 int
-merge_new(struct merge **ret)
+merge_new(struct stats *stats, struct merge **ret)
 {
 	*ret = calloc(1, sizeof(**ret));
-	return *ret ? 0 : -ENOMEM;
+	if (!*ret)
+		return -ENOMEM;
+	(*ret)->stats = stats;
+	return 0;
 }
 
 void
@@ -82,22 +97,10 @@ merge_freep(struct merge **merge)
 }
 
 void
-merge_allow(struct merge *merge, bool tcp, bool udp)
+merge_allow(struct merge *merge, bool superframes)
 {
-	merge->tcp = tcp;
-	merge->udp = udp;
-}
-
-bool
-merge_allows_tcp(const struct merge *merge)
-{
-	return merge->tcp;
-}
-
-bool
-merge_allows_udp(const struct merge *merge)
-{
-	return merge->udp;
+	merge->allowed = superframes;
+	ladder_look(merge, 0);
 }
 
 static uint32_t
@@ -335,6 +338,19 @@ frame_head(struct merge *merge, const struct frame *frame)
 	};
 }
 
+/* One write.  -EINVAL of a superframe is for the caller to deal with, all else ends here. */
+static int
+write_counted(struct merge *merge, unsigned n, unsigned segments, merge_write_fn *write, void *ctx)
+{
+	const int r = write(ctx, merge->iov, n);
+
+	if (r == 0)
+		stats_call(merge->stats, STATS_TUN_WRITE, 1, segments);
+	else if (r != -EINVAL || segments == 1) /* it is down (EIO) or gone: as on a dead link */
+		wg_count(&merge->stats->drops, WG_DROP_TUN_REFUSED, segments);
+	return r;
+}
+
 static int
 write_super(struct merge *merge, const struct frame *frame, merge_write_fn *write, void *ctx)
 {
@@ -346,7 +362,7 @@ write_super(struct merge *merge, const struct frame *frame, merge_write_fn *writ
 	for (uint16_t i = frame->first; i != NONE; i = merge->packets[i].next)
 		merge->iov[n++] = (struct iovec){(void *)(uintptr_t)(merge->packets[i].data + frame->head),
 						 merge->packets[i].len - frame->head};
-	return write(ctx, merge->iov, n, frame->n);
+	return write_counted(merge, n, frame->n, write, ctx);
 }
 
 static void
@@ -357,22 +373,33 @@ write_singles(struct merge *merge, const struct frame *frame, merge_write_fn *wr
 	for (uint16_t i = frame->first; i != NONE; i = merge->packets[i].next) {
 		merge->iov[1] =
 			(struct iovec){(void *)(uintptr_t)merge->packets[i].data, merge->packets[i].len};
-		write(ctx, merge->iov, 2, 1);
+		write_counted(merge, 2, 1, write, ctx);
 	}
 }
 
-void
-merge_flush(struct merge *merge, merge_write_fn *write, void *ctx)
+static void
+frame_write(struct merge *merge, const struct frame *frame, merge_write_fn *write, void *ctx, nsec_t now)
 {
-	for (unsigned i = 0; i < merge->n_frames; i++) {
-		const struct frame *frame = &merge->frames[i];
+	struct ladder *ladder = merge->stats->ladder;
+	const enum rung rung = frame->udp ? RUNG_TUN_USO_WRITE : RUNG_TUN_TSO_WRITE;
 
-		if (frame->n > 1) {
-			if (write_super(merge, frame, write, ctx) != -EINVAL)
-				continue;
-			*(frame->udp ? &merge->udp : &merge->tcp) = false;
-		}
-		write_singles(merge, frame, write, ctx);
+	if (frame->n > 1 && ladder_may(ladder, rung, now)) {
+		const int r = write_super(merge, frame, write, ctx);
+
+		if (r == 0 && !ladder_on(ladder, rung))
+			ladder_up(ladder, rung);
+		if (r != -EINVAL)
+			return;
+		ladder_down(ladder, rung, EINVAL, now);
 	}
+	write_singles(merge, frame, write, ctx);
+}
+
+void
+merge_flush(struct merge *merge, merge_write_fn *write, void *ctx, nsec_t now)
+{
+	for (unsigned i = 0; i < merge->n_frames; i++)
+		frame_write(merge, &merge->frames[i], write, ctx, now);
 	merge->n_frames = merge->n_packets = 0;
+	ladder_look(merge, now);
 }

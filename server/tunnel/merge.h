@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 
 #include "base/cleanup.h"
+#include "server/tunnel/stats.h"
 #include "server/tunnel/vnet.h"
 
 #define MERGE_FRAMES  256 /* begun and not yet written */
@@ -24,14 +25,14 @@
 
 struct merge;
 
-int merge_new(struct merge **ret) _must_check_;
+/* @stats, which is lent, counts, and has the ladder: TUN_TSO_WRITE and TUN_USO_WRITE are obeyed and stepped.
+ */
+int merge_new(struct stats *stats, struct merge **ret) _must_check_;
 void merge_free(struct merge *merge);
 void merge_freep(struct merge **merge);
 
-/* What the device takes as superframes.  A new one merges neither. */
-void merge_allow(struct merge *merge, bool tcp, bool udp);
-bool merge_allows_tcp(const struct merge *merge);
-bool merge_allows_udp(const struct merge *merge);
+/* Whether the device takes superframes at all.  A new one merges nothing. */
+void merge_allow(struct merge *merge, bool superframes);
 
 /*
  * Takes a packet, which is lent (and unchanged) until it is flushed.  False: full, flush first.
@@ -39,15 +40,16 @@ bool merge_allows_udp(const struct merge *merge);
 bool merge_add(struct merge *merge, const uint8_t *packet, uint32_t len) _must_check_;
 
 /*
- * Writes one frame: @iov[0] is the vnet header, what follows is the packet, of @segments segments.
- * 0, or a negated errno.
+ * Writes one frame: @iov[0] is the vnet header, what follows is the packet.  0, or a negated errno: nothing
+ * of it was taken.
  */
-typedef int merge_write_fn(void *ctx, const struct iovec *iov, unsigned n, unsigned segments);
+typedef int merge_write_fn(void *ctx, const struct iovec *iov, unsigned n);
 
 /*
  * Writes all, in order.  A superframe that is refused with -EINVAL is written packet by packet, and its kind
- * is not allowed from then on.
+ * is not merged from then on; after a while one is tried again.  What is refused for other reasons is
+ * dropped and counted.
  */
-void merge_flush(struct merge *merge, merge_write_fn *write, void *ctx);
+void merge_flush(struct merge *merge, merge_write_fn *write, void *ctx, nsec_t now);
 
 #endif

@@ -3,6 +3,9 @@
  * entry a batch, or one a message where batches are not possible.  Whatever it took is gone from its
  * batch; whatever it refused is looked up in refused(), which changes the terms and lets it be tried
  * again, or drops it.
+ *
+ * Peers that get no batches are kept in a small table of sets.  When a set is full the entry that ends first
+ * gives way: that peer's next batch is refused once more, and nothing else happens.
  */
 #include "server/tunnel/sender.h"
 
@@ -15,6 +18,17 @@
 
 #define ENTRIES 64
 #define ALIGN   16U
+
+#define ALONE_WAYS 4U
+#define ALONE_SETS (SENDER_ALONE_MAX / ALONE_WAYS)
+
+/* A peer to which batches go only if their segments are short enough. */
+struct alone {
+	struct wg_peer_id peer; /* serial 0: none */
+	uint32_t most;          /* bytes; 0: no batches at all */
+	enum rung rung;         /* why: PEER_PATH or PEER_ANSWERS */
+	nsec_t until;
+};
 
 struct batch {
 	struct wg_peer_id peer;
@@ -33,8 +47,10 @@ struct sender {
 	struct iovec messages[SENDER_MESSAGES];
 	struct batch batches[SENDER_BATCHES];
 
-	nsec_t alone_until; /* 0: no peer is in alone[] */
-	uint8_t alone[WG_PEERS_MAX / 8];
+	unsigned n_alone;
+	nsec_t alone_until; /* of the first of them */
+	struct alone alone[ALONE_SETS][ALONE_WAYS];
+	bool sendmmsg_worked;
 
 	struct mmsghdr entries[ENTRIES];
 	struct sockaddr_storage names[ENTRIES];
@@ -54,13 +70,93 @@ sender_new(const struct sender_config *config, struct sender **ret)
 	sender->config = *config;
 	if (!sender->config.sendmmsg)
 		sender->config.sendmmsg = sendmmsg;
+	if (!sender->config.sendmsg)
+		sender->config.sendmsg = sendmsg;
+	ladder_probed(config->stats->ladder, RUNG_SENDMMSG, true, 0);
 	*ret = sender;
 	return 0;
+}
+
+static void
+alone_end(struct sender *sender, struct alone *alone)
+{
+	ladder_peers(sender->config.stats->ladder, alone->rung, -1);
+	alone->peer.serial = 0;
+	sender->n_alone--;
+}
+
+/* Ends those whose time is over: paths change, and batches are tried again. */
+static void
+alone_age(struct sender *sender, nsec_t now)
+{
+	if (sender->n_alone == 0 || now < sender->alone_until)
+		return;
+	sender->alone_until = NSEC_NEVER;
+	for (unsigned i = 0; i < SENDER_ALONE_MAX; i++) {
+		struct alone *alone = &sender->alone[i / ALONE_WAYS][i % ALONE_WAYS];
+
+		if (alone->peer.serial && alone->until <= now)
+			alone_end(sender, alone);
+		else if (alone->peer.serial)
+			sender->alone_until = MIN(sender->alone_until, alone->until);
+	}
+}
+
+static struct alone *
+alone_set_of(struct sender *sender, struct wg_peer_id peer)
+{
+	return sender->alone[(peer.number * 0x9e3779b1U) >> 16 & (ALONE_SETS - 1)];
+}
+
+/* The longest segments that a batch to that peer may have. */
+static uint32_t
+segment_most(struct sender *sender, struct wg_peer_id peer)
+{
+	const struct alone *set = alone_set_of(sender, peer);
+
+	if (sender->n_alone > 0)
+		for (unsigned i = 0; i < ALONE_WAYS; i++)
+			if (wg_peer_id_equal(set[i].peer, peer))
+				return set[i].most;
+	return UINT32_MAX;
+}
+
+/* Its own entry, or a free one, or the one that ends first. */
+static struct alone *
+alone_slot(struct sender *sender, struct wg_peer_id peer)
+{
+	struct alone *set = alone_set_of(sender, peer), *slot = set;
+
+	for (unsigned i = 0; i < ALONE_WAYS; i++) {
+		if (wg_peer_id_equal(set[i].peer, peer))
+			return &set[i];
+		if (slot->peer.serial && (!set[i].peer.serial || set[i].until < slot->until))
+			slot = &set[i];
+	}
+	return slot;
+}
+
+static void
+alone_set(struct sender *sender, struct wg_peer_id peer, uint32_t most, enum rung rung, nsec_t now)
+{
+	struct alone *slot = alone_slot(sender, peer);
+
+	if (slot->peer.serial && (!wg_peer_id_equal(slot->peer, peer) || slot->rung != rung))
+		alone_end(sender, slot);
+	if (!slot->peer.serial) {
+		ladder_peers(sender->config.stats->ladder, rung, 1);
+		if (sender->n_alone++ == 0)
+			sender->alone_until = NSEC_NEVER;
+	}
+	*slot = (struct alone){.peer = peer, .most = most, .rung = rung, .until = now + SENDER_ALONE_TIME};
+	sender->alone_until = MIN(sender->alone_until, slot->until);
 }
 
 void
 sender_free(struct sender *sender)
 {
+	if (sender)
+		alone_age(sender, NSEC_NEVER);
 	free(sender);
 }
 
@@ -68,30 +164,6 @@ void
 sender_freep(struct sender **sender)
 {
 	sender_free(*sender);
-}
-
-static bool
-alone(const struct sender *sender, struct wg_peer_id peer)
-{
-	return sender->alone_until && sender->alone[peer.number / 8] & BIT(peer.number % 8);
-}
-
-static void
-alone_set(struct sender *sender, struct wg_peer_id peer, nsec_t now)
-{
-	if (!sender->alone_until)
-		sender->alone_until = now + SENDER_ALONE_TIME;
-	sender->alone[peer.number / 8] |= (uint8_t)BIT(peer.number % 8);
-}
-
-/* Paths change: every now and then batches are tried again. */
-static void
-alone_age(struct sender *sender, nsec_t now)
-{
-	if (sender->alone_until && now >= sender->alone_until) {
-		memset(sender->alone, 0, sizeof(sender->alone));
-		sender->alone_until = 0;
-	}
 }
 
 uint8_t *
@@ -167,55 +239,6 @@ sender_waits_for(const struct sender *sender)
 	return udp_family_of(&sender->batches[sender->head].route.to);
 }
 
-void
-sender_drop(struct sender *sender)
-{
-	sender->used = 0;
-	sender->n_messages = sender->n_batches = sender->head = 0;
-}
-
-static enum stats_offload
-gso_of(enum udp_family family)
-{
-	return family == UDP4 ? OFFLOAD_UDP4_GSO : OFFLOAD_UDP6_GSO;
-}
-
-static bool
-whole(const struct sender *sender, const struct batch *batch)
-{
-	return batch->n > 1 && !alone(sender, batch->peer) &&
-	       offload_get(sender->config.stats, gso_of(udp_family_of(&batch->route.to))) == OFFLOAD_ON;
-}
-
-/* Entries for the batches from head on, as long as they go to @family. */
-static unsigned
-entries_fill(struct sender *sender, enum udp_family family)
-{
-	unsigned n = 0;
-
-	for (unsigned b = sender->head; b < sender->n_batches; b++) {
-		struct batch *batch = &sender->batches[b];
-		const bool together = whole(sender, batch);
-
-		if (udp_family_of(&batch->route.to) != family)
-			break;
-		for (unsigned i = 0; i < (together ? 1 : batch->n); i++, n++) {
-			struct msghdr *msg;
-
-			if (n == ENTRIES)
-				return n;
-			msg = &sender->entries[n].msg_hdr;
-			memset(msg, 0, sizeof(*msg));
-			memset(sender->controls[n], 0, UDP_CONTROL_LEN);
-			msg->msg_iov = &sender->messages[batch->first + i];
-			msg->msg_iovlen = together ? batch->n : 1;
-			udp_message(msg, &sender->names[n], sender->controls[n], &batch->route, batch->tos,
-				    together ? (uint16_t)batch->size : 0);
-		}
-	}
-	return n;
-}
-
 /* @n messages of the first batch are done with. */
 static void
 batch_advance(struct sender *sender, unsigned n)
@@ -229,12 +252,95 @@ batch_advance(struct sender *sender, unsigned n)
 }
 
 static void
-entries_gone(struct sender *sender, unsigned n)
+batch_lose(struct sender *sender, unsigned n, enum wg_drop why)
 {
+	wg_count(&sender->config.stats->drops, why, n);
+	batch_advance(sender, n);
+}
+
+void
+sender_drop(struct sender *sender)
+{
+	while (!sender_empty(sender))
+		batch_lose(sender, sender->batches[sender->head].n, WG_DROP_SEND_LATE);
+	sender->used = 0;
+	sender->n_messages = sender->n_batches = sender->head = 0;
+}
+
+static enum rung
+gso_of(enum udp_family family)
+{
+	return family == UDP4 ? RUNG_UDP4_GSO : RUNG_UDP6_GSO;
+}
+
+/* Whether a batch goes as one. */
+static bool
+whole(struct sender *sender, const struct batch *batch, nsec_t now)
+{
+	const struct sender_config *config = &sender->config;
+
+	if (batch->n < 2 ||
+	    !ladder_may(config->stats->ladder, gso_of(udp_family_of(&batch->route.to)), now) ||
+	    batch->size > segment_most(sender, batch->peer))
+		return false;
+	if (config->unanswered && config->unanswered(config->ctx, batch->peer, now)) {
+		alone_set(sender, batch->peer, 0, RUNG_PEER_ANSWERS, now);
+		return false;
+	}
+	return true;
+}
+
+static void
+entry_fill(struct sender *sender, unsigned n, const struct batch *batch, unsigned first, bool together)
+{
+	struct msghdr *msg = &sender->entries[n].msg_hdr;
+
+	assert(!together || (batch->n > 1 && batch->size > 0 && batch->size <= UINT16_MAX));
+	memset(msg, 0, sizeof(*msg));
+	memset(sender->controls[n], 0, UDP_CONTROL_LEN);
+	msg->msg_iov = &sender->messages[first];
+	msg->msg_iovlen = together ? batch->n : 1;
+	udp_message(msg, &sender->names[n], sender->controls[n], &batch->route, batch->tos,
+		    together ? (uint16_t)batch->size : 0);
+}
+
+/*
+ * Entries for the batches from head on, as long as they go to @family.  A batch that is a trial is the last
+ * of them.
+ */
+static unsigned
+entries_fill(struct sender *sender, enum udp_family family, nsec_t now)
+{
+	unsigned n = 0;
+
+	for (unsigned b = sender->head; b < sender->n_batches; b++) {
+		struct batch *batch = &sender->batches[b];
+
+		if (n == ENTRIES || udp_family_of(&batch->route.to) != family)
+			break;
+		if (whole(sender, batch, now)) {
+			entry_fill(sender, n++, batch, batch->first, true);
+			if (!ladder_on(sender->config.stats->ladder, gso_of(family)))
+				break;
+			continue;
+		}
+		for (unsigned i = 0; i < batch->n && n < ENTRIES; i++)
+			entry_fill(sender, n++, batch, batch->first + i, false);
+	}
+	return n;
+}
+
+static void
+entries_gone(struct sender *sender, enum udp_family family, unsigned n)
+{
+	struct stats *stats = sender->config.stats;
+
 	for (unsigned i = 0; i < n; i++) {
 		const unsigned segments = (unsigned)sender->entries[i].msg_hdr.msg_iovlen;
 
-		stats_call(sender->config.stats, STATS_UDP_SEND, 1, segments);
+		if (segments > 1 && !ladder_on(stats->ladder, gso_of(family)))
+			ladder_up(stats->ladder, gso_of(family));
+		stats_call(stats, STATS_UDP_SEND, 1, segments);
 		batch_advance(sender, segments);
 	}
 }
@@ -251,7 +357,11 @@ source_clear(struct sender *sender, struct wg_peer_id peer)
 	sender->config.source_clear(sender->config.ctx, peer);
 }
 
-/* The first entry was refused.  The same messages are tried on other terms, or dropped. */
+/*
+ * The first entry was refused.  The same messages are tried on other terms, or dropped.  A batch is refused
+ * as a whole before any of it is sent; but ENOBUFS comes from a queue further on, when some of it may be
+ * gone.
+ */
 static void
 refused(struct sender *sender, enum udp_family family, int error, nsec_t now)
 {
@@ -261,31 +371,53 @@ refused(struct sender *sender, enum udp_family family, int error, nsec_t now)
 	if (error == EINTR)
 		return;
 	if (segments > 1 && error == EIO) { /* no checksum offload on the way out */
-		offload_set(sender->config.stats, gso_of(family), OFFLOAD_DOWN);
-		return;
-	}
-	if (segments > 1 &&
-	    error == EMSGSIZE) { /* longer than the path takes: the kernel fragments single ones */
-		alone_set(sender, batch->peer, now);
-		return;
-	}
-	if (udp_source_failed(&batch->route, -error)) {
+		ladder_down(sender->config.stats->ladder, gso_of(family), error, now);
+	} else if (segments > 1 && error == EMSGSIZE) { /* single ones longer than the path are fragmented */
+		alone_set(sender, batch->peer, batch->size - 1, RUNG_PEER_PATH, now);
+	} else if (udp_source_failed(&batch->route, -error)) {
 		source_clear(sender, batch->peer);
-		return;
+	} else if (segments > 1 && error == EINVAL) { /* EMSGSIZE, in the words of kernels before 2025 */
+		alone_set(sender, batch->peer, batch->size - 1, RUNG_PEER_PATH, now);
+	} else if (error == ENOBUFS || error == ENOMEM) {
+		batch_lose(sender, segments, WG_DROP_SEND_FULL);
+	} else { /* a firewall's EPERM, no route: as if lost on the way */
+		batch_lose(sender, segments, WG_DROP_SEND_REFUSED);
 	}
-	if (segments > 1 && error == EINVAL) { /* what EMSGSIZE is called by kernels of before 2025 */
-		alone_set(sender, batch->peer, now);
-		return;
-	}
-	batch_advance(sender, segments); /* ENOBUFS, a firewall's EPERM, no route: as if lost on the way */
 }
 
 /* What waited too long, and what has no socket. */
-static bool
+static enum wg_drop
 hopeless(const struct sender *sender, const struct batch *batch, nsec_t now)
 {
-	return now - batch->sealed > SENDER_PATIENCE ||
-	       sender->config.udp->fd[udp_family_of(&batch->route.to)] < 0;
+	if (sender->config.udp->fd[udp_family_of(&batch->route.to)] < 0)
+		return WG_DROP_SEND_REFUSED;
+	return now - batch->sealed > SENDER_PATIENCE ? WG_DROP_SEND_LATE : WG_DROP_NONE;
+}
+
+/*
+ * Returns how many entries were taken, or a negated errno of the first.  EPERM is a firewall's word for this
+ * datagram as well as a seccomp filter's for this call: if the first sendmmsg() ever says so and sendmsg()
+ * does not, it is the filter.
+ */
+static int
+entries_send(struct sender *sender, int fd, unsigned n)
+{
+	struct ladder *ladder = sender->config.stats->ladder;
+	int error = 0;
+
+	if (ladder_get(ladder, RUNG_SENDMMSG) != RUNG_DOWN) {
+		const int r = sender->config.sendmmsg(fd, sender->entries, n, 0);
+
+		sender->sendmmsg_worked |= r > 0;
+		error = r < 0 ? errno : EAGAIN;
+		if (r > 0 || (error != ENOSYS && error != EPERM))
+			return r > 0 ? r : -error;
+	}
+	if (sender->config.sendmsg(fd, &sender->entries[0].msg_hdr, 0) < 0)
+		return -errno;
+	if (error == ENOSYS || (error == EPERM && !sender->sendmmsg_worked))
+		ladder_lost(ladder, RUNG_SENDMMSG, error);
+	return 1;
 }
 
 int
@@ -295,21 +427,20 @@ sender_flush(struct sender *sender, nsec_t now)
 	while (!sender_empty(sender)) {
 		const struct batch *batch = &sender->batches[sender->head];
 		const enum udp_family family = udp_family_of(&batch->route.to);
-		unsigned n;
+		const enum wg_drop why = hopeless(sender, batch, now);
 		int r;
 
-		if (hopeless(sender, batch, now)) {
-			sender->head++;
+		if (why != WG_DROP_NONE) {
+			batch_lose(sender, batch->n, why);
 			continue;
 		}
-		n = entries_fill(sender, family);
-		r = sender->config.sendmmsg(sender->config.udp->fd[family], sender->entries, n, 0);
+		r = entries_send(sender, sender->config.udp->fd[family], entries_fill(sender, family, now));
 		if (r > 0)
-			entries_gone(sender, (unsigned)r);
-		else if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			entries_gone(sender, family, (unsigned)r);
+		else if (r == -EAGAIN || r == -EWOULDBLOCK)
 			return -EAGAIN;
 		else
-			refused(sender, family, r < 0 ? errno : EIO, now);
+			refused(sender, family, -r, now);
 	}
 	sender_drop(sender);
 	return 0;

@@ -3,6 +3,10 @@
  * with one length (the last may be shorter) leave as one batch: UDP_SEGMENT cuts them in the kernel.  Batches
  * leave in the order in which they were begun.
  *
+ * The ladder: one sendmmsg() of batches; one of single messages, if the way out (EIO) or that peer's path
+ * (EMSGSIZE) takes no batches, or if a peer never answers them; a sendmsg() each.  Every message leaves once,
+ * or is counted as a drop.
+ *
  * A message is sealed once.  What the socket does not take now waits here as it is, and everything
  * later behind it; what waited longer than SENDER_PATIENCE is dropped, so that nothing leaves long after
  * its peer's access ended.
@@ -26,18 +30,22 @@
 #define SENDER_SEGMENTS 64
 #define SENDER_BATCH4   65493U
 #define SENDER_BATCH6   65473U
-#define SENDER_ALONE_TIME                                                                                    \
-	SECONDS(600) /* how long a peer whose batches were refused gets single datagrams                     \
-		      */
+/* How long a peer gets single datagrams whose batches were refused or never answered, and how many peers. */
+#define SENDER_ALONE_TIME SECONDS(600)
+#define SENDER_ALONE_MAX  256U
 
 struct sender;
 
 struct sender_config {
 	const struct udp *udp; /* lent; may change between calls, not during them */
-	struct stats *stats;   /* UDP4_GSO, UDP6_GSO are obeyed, and stepped down */
+	struct stats *stats;   /* with the ladder, which is obeyed and stepped on */
 	void (*source_clear)(void *ctx, struct wg_peer_id peer); /* the cached source of that peer is dead */
+	/* batches went to that peer, and nothing came back though it shook hands; NULL: never */
+	bool (*unanswered)(void *ctx, struct wg_peer_id peer, nsec_t now);
 	void *ctx;
-	int (*sendmmsg)(int fd, struct mmsghdr *msgs, unsigned n, int flags); /* NULL: the system's */
+	/* NULL: the system's */
+	int (*sendmmsg)(int fd, struct mmsghdr *msgs, unsigned n, int flags);
+	ssize_t (*sendmsg)(int fd, const struct msghdr *msg, int flags);
 };
 
 int sender_new(const struct sender_config *config, struct sender **ret) _must_check_;

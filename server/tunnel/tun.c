@@ -155,17 +155,19 @@ void
 tun_probe(const struct tun *tun, struct stats *stats)
 {
 	static const unsigned tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
-	enum offload_state has_tso = OFFLOAD_OFF, has_uso = OFFLOAD_OFF;
+	struct ladder *ladder = stats->ladder;
+	bool has_tso, has_uso;
 
-	if (tun->vnet) {
-		if (ioctl(tun->fd, TUNSETOFFLOAD, tso | TUN_F_USO4 | TUN_F_USO6) == 0)
-			has_tso = has_uso = OFFLOAD_ON;
-		else if (ioctl(tun->fd, TUNSETOFFLOAD, tso) == 0)
-			has_tso = OFFLOAD_ON;
-	}
-	offload_set(stats, OFFLOAD_TUN_VNET_HDR, tun->vnet ? OFFLOAD_ON : OFFLOAD_OFF);
-	offload_set(stats, OFFLOAD_TUN_TSO, has_tso);
-	offload_set(stats, OFFLOAD_TUN_USO, has_uso);
+	ladder_probed(ladder, RUNG_TUN_VNET_HDR, tun->vnet, 0);
+	if (!tun->vnet) /* which says nothing about the next device */
+		return;
+	has_uso = ioctl(tun->fd, TUNSETOFFLOAD, tso | TUN_F_USO4 | TUN_F_USO6) == 0;
+	has_tso = has_uso || ioctl(tun->fd, TUNSETOFFLOAD, tso) == 0;
+	ladder_probed(ladder, RUNG_TUN_TSO_READ, has_tso, 0);
+	ladder_probed(ladder, RUNG_TUN_USO_READ, has_uso, 0);
+	/* writing asks for no offload; but a kernel that does not know of USO knows of it in neither way */
+	ladder_probed(ladder, RUNG_TUN_TSO_WRITE, true, 0);
+	ladder_probed(ladder, RUNG_TUN_USO_WRITE, has_uso, 0);
 }
 
 static int

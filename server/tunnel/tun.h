@@ -40,7 +40,7 @@ int tun_adopt(struct tun *ret, int fd, struct trouble *t) _must_check_;
 
 void tun_close(struct tun *tun);
 
-/* Asks for all offloads that the kernel has; @stats gets what came of it. */
+/* Asks for all offloads that the kernel has; the ladder of @stats gets what came of it. */
 void tun_probe(const struct tun *tun, struct stats *stats);
 
 /* The interface as it is now.  -ENODEV. */

@@ -364,11 +364,13 @@ netlink_ready(void *arg, int fd, uint32_t events, nsec_t now)
 static int
 worker_make(struct tunnel *tunnel)
 {
-	struct worker_config config = {
-		.number = 0, .index = wg_index(tunnel->device), .allowed = wg_domain_allowed(tunnel->domain)};
+	struct worker_config config = {.number = 0,
+				       .index = wg_index(tunnel->device),
+				       .allowed = wg_domain_allowed(tunnel->domain),
+				       .ladder = &tunnel->ladder};
 	int r;
 
-	r = aead_choose(&config.aead, tunnel->config.aead);
+	r = aead_choose(&config.aead, tunnel->config.aead, &tunnel->ladder);
 	if (r < 0)
 		return r;
 	tunnel->aead_name = config.aead.name;

@@ -53,15 +53,17 @@ host_mark_set(void *ctx, uint32_t mark)
 }
 
 static void
-write_offloads(const struct stats *stats, struct text *out)
+write_ladder(const struct ladder *ladder, struct text *out)
 {
-	static const char *const states[] = {
-		[OFFLOAD_OFF] = "off", [OFFLOAD_ON] = "on", [OFFLOAD_DOWN] = "down"};
+	for (int i = 0; i < RUNG_COUNT; i++) {
+		const struct ladder_rung *rung = &ladder->rungs[i];
+		const enum rung_state state = ladder_get(ladder, (enum rung)i);
 
-#define X(name, low)                                                                                         \
-	text_add(out, "warren_offload_" #low "=%s\n", states[offload_get(stats, OFFLOAD_##name)]);
-	STATS_OFFLOADS(X)
-#undef X
+		if (state != RUNG_UNKNOWN)
+			text_add(out, "warren_rung_%s=%s %u %u %u\n", rung_words((enum rung)i)->name,
+				 rung_state_name(state), atomic_load(&rung->downs), atomic_load(&rung->ups),
+				 ladder_figure(ladder, (enum rung)i));
+	}
 }
 
 static unsigned long long
@@ -90,7 +92,7 @@ host_more(void *ctx, struct text *out)
 	const struct wg_counters *of_device = wg_device_counters(tunnel->device);
 
 	text_add(out, "warren_aead=%s\n", tunnel->aead_name);
-	write_offloads(stats, out);
+	write_ladder(&tunnel->ladder, out);
 	write_calls(stats, out);
 	for (int i = WG_DROP_NONE + 1; i < WG_DROP_COUNT; i++) {
 		const enum wg_drop drop = (enum wg_drop)i;

@@ -28,6 +28,7 @@ struct tunnel {
 	struct uapi_host host;
 	struct uapi_server *server;
 	struct worker *worker;
+	struct ladder ladder; /* of all workers */
 	const char *aead_name;
 	struct wg_load load;
 	struct outbox outbox;

@@ -26,12 +26,19 @@ option(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-/* As near to it as we may: past rmem_max only with a privilege. */
+/* As near to it as we may: past rmem_max only with a privilege.  What came of it is read back. */
 static void
-buffer_set(int fd, int force, int plain, int size)
+buffer_set(int fd, int force, int plain, int size, enum rung rung, struct stats *stats)
 {
-	if (option(fd, SOL_SOCKET, force, size) < 0 && option(fd, SOL_SOCKET, plain, size) < 0)
-		return;
+	int got = 0;
+	socklen_t len = sizeof(got);
+
+	if (option(fd, SOL_SOCKET, force, size) < 0)
+		(void)option(fd, SOL_SOCKET, plain, size);
+	if (getsockopt(fd, SOL_SOCKET, plain, &got, &len) < 0)
+		got = 0;
+	got /= 2; /* the kernel doubles what it is asked for */
+	ladder_probed(stats->ladder, rung, got >= size, (uint32_t)got);
 }
 
 /* Read back, since some kernels took it without doing it. */
@@ -78,12 +85,10 @@ options_set(int fd, enum udp_family family, struct stats *stats)
 	}
 	if (r < 0)
 		return r;
-	buffer_set(fd, SO_RCVBUFFORCE, SO_RCVBUF, UDP_RECEIVE_BUFFER);
-	buffer_set(fd, SO_SNDBUFFORCE, SO_SNDBUF, UDP_SEND_BUFFER);
-	offload_set(stats, family == UDP4 ? OFFLOAD_UDP4_GRO : OFFLOAD_UDP6_GRO,
-		    gro_on(fd) ? OFFLOAD_ON : OFFLOAD_OFF);
-	offload_set(stats, family == UDP4 ? OFFLOAD_UDP4_GSO : OFFLOAD_UDP6_GSO,
-		    gso_there(fd) ? OFFLOAD_ON : OFFLOAD_OFF);
+	buffer_set(fd, SO_RCVBUFFORCE, SO_RCVBUF, UDP_RECEIVE_BUFFER, RUNG_RECEIVE_BUFFER, stats);
+	buffer_set(fd, SO_SNDBUFFORCE, SO_SNDBUF, UDP_SEND_BUFFER, RUNG_SEND_BUFFER, stats);
+	ladder_probed(stats->ladder, family == UDP4 ? RUNG_UDP4_GRO : RUNG_UDP6_GRO, gro_on(fd), 0);
+	ladder_probed(stats->ladder, family == UDP4 ? RUNG_UDP4_GSO : RUNG_UDP6_GSO, gso_there(fd), 0);
 	return 0;
 }
 

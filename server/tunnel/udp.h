@@ -26,7 +26,7 @@ struct udp {
 
 /*
  * Binds both families to @port of all addresses, to a free one for 0.  A family that the kernel does not have
- * is left out.  @stats gets the offloads.  -EADDRINUSE and others: @ret holds nothing.
+ * is left out.  @stats has the ladder.  -EADDRINUSE and others: @ret holds nothing.
  */
 int udp_open(struct udp *ret, uint16_t port, uint32_t mark, struct stats *stats) _must_check_;
 

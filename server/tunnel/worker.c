@@ -250,6 +250,7 @@ worker_new(const struct worker_config *config, struct worker **ret)
 	if (!worker)
 		return -ENOMEM;
 	worker->config = *config;
+	worker->stats.ladder = config->ladder;
 	worker->epoll_fd = worker->wake_fd = worker->event_fd = -1;
 	worker->tun = (struct tun)TUN_NONE;
 	worker->udp = (struct udp)UDP_NONE;
@@ -262,8 +263,9 @@ worker_new(const struct worker_config *config, struct worker **ret)
 	sender = (struct sender_config){
 		.udp = &worker->udp, .stats = &worker->stats, .source_clear = source_clear, .ctx = worker};
 	if ((r = path_new(&path, &worker->path)) < 0 ||
-	    (r = receiver_new(&worker->stats, &worker->receiver)) < 0 ||
-	    (r = sender_new(&sender, &worker->sender)) < 0 || (r = merge_new(&worker->merge)) < 0 ||
+	    (r = receiver_new(&worker->stats, NULL, &worker->receiver)) < 0 ||
+	    (r = sender_new(&sender, &worker->sender)) < 0 ||
+	    (r = merge_new(&worker->stats, &worker->merge)) < 0 ||
 	    (r = ring_init(&worker->orders, WORKER_ORDERS, sizeof(struct wg_order))) < 0 ||
 	    (r = ring_init(&worker->reports, WORKER_REPORTS, sizeof(struct wg_report))) < 0 ||
 	    (r = ring_init(&worker->datagrams, WG_HANDSHAKE_QUEUE, sizeof(struct worker_datagram))) < 0)
@@ -357,8 +359,7 @@ worker_tun_set(struct worker *worker, const struct tun *tun)
 	if (tun->fd < 0)
 		return 0;
 	tun_probe(tun, &worker->stats);
-	merge_allow(worker->merge, offload_get(&worker->stats, OFFLOAD_TUN_TSO) == OFFLOAD_ON,
-		    offload_get(&worker->stats, OFFLOAD_TUN_USO) == OFFLOAD_ON);
+	merge_allow(worker->merge, tun->vnet);
 	return watch(worker, SOURCE_TUN, tun->fd, worker->blocked ? 0 : EPOLLIN);
 }
 

@@ -36,6 +36,7 @@ struct worker_config {
 	struct wg_index index;
 	const struct allowedips *allowed; /* lent */
 	struct aead aead;                 /* given: the worker frees it */
+	struct ladder *ladder;            /* lent, shared by all workers */
 };
 
 int worker_new(const struct worker_config *config, struct worker **ret) _must_check_;

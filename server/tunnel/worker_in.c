@@ -11,30 +11,17 @@
 #define UDP_BYTES  (512U * 1024)
 
 static int
-deliver(void *ctx, const struct iovec *iov, unsigned n, unsigned segments)
+deliver(void *ctx, const struct iovec *iov, unsigned n)
 {
 	struct worker *worker = ctx;
-	int r;
 
-	if (worker->tun.fd < 0)
-		return -ENODEV;
-	r = tun_write(&worker->tun, iov, n);
-	if (r == 0)
-		stats_call(&worker->stats, STATS_TUN_WRITE, 1, segments);
-	return r;
+	return worker->tun.fd < 0 ? -ENODEV : tun_write(&worker->tun, iov, n);
 }
 
-/* The kernel may refuse superframes of one kind: from then on they are written in single packets. */
 static void
 merge_now(struct worker *worker)
 {
-	const bool tcp = merge_allows_tcp(worker->merge), udp = merge_allows_udp(worker->merge);
-
-	merge_flush(worker->merge, deliver, worker);
-	if (tcp && !merge_allows_tcp(worker->merge))
-		offload_set(&worker->stats, OFFLOAD_TUN_TSO, OFFLOAD_DOWN);
-	if (udp && !merge_allows_udp(worker->merge))
-		offload_set(&worker->stats, OFFLOAD_TUN_USO, OFFLOAD_DOWN);
+	merge_flush(worker->merge, deliver, worker, worker->now.boot);
 }
 
 static void
@@ -128,7 +115,7 @@ worker_udp_serve(struct worker *worker, enum udp_family family)
 
 	while (frames < UDP_BUDGET && bytes < UDP_BYTES) {
 		const unsigned want = worker->udp_frames[family];
-		const int n = receiver_read(worker->receiver, worker->udp.fd[family], want);
+		const int n = receiver_read(worker->receiver, &worker->udp, family, want, worker->now.boot);
 		uint32_t got = 0;
 
 		if (n <= 0)

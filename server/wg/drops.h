@@ -36,6 +36,11 @@
 	X(TOO_BIG, too_big, "longer than the peer's MTU, answered by ICMP")                    \
 	X(STAGED_OVERFLOW, staged_overflow, "too many packets wait for a handshake")           \
 	X(STAGED_PURGED, staged_purged, "waited for a handshake that did not come")            \
+	/* at the system's door */                                                             \
+	X(SEND_REFUSED, send_refused, "not sent: no way there, or a firewall")                 \
+	X(SEND_FULL, send_full, "not sent: the system had no room for it")                     \
+	X(SEND_LATE, send_late, "waited too long for a full socket")                           \
+	X(TUN_REFUSED, tun_refused, "the TUN device did not take it")                          \
 	/* handshakes */                                                                       \
 	X(HANDSHAKE_QUEUE, handshake_queue, "handshake queue is full")                         \
 	X(DOWN, down, "the device is down or has no private key")                              \

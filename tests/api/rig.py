@@ -199,7 +199,7 @@ class ScriptedTunnel:
 
     def state(self):
         out = [f"listen_port=51820\nwarren_protocol=1\nwarren_public_key={self.public_key}\nwarren_aead=sodium\n"
-               f"warren_offload_tun_tso=on\nwarren_datagrams={self.datagrams}\nwarren_drop_mac1=3\n"]
+               f"warren_rung_tun_tso=on 0 0 0\nwarren_datagrams={self.datagrams}\nwarren_drop_mac1=3\n"]
         for public_key, peer in self.peers.items():
             out.append(f"public_key={public_key}\npreshared_key={'0' * 64}\nprotocol_version=1\n")
             out += [f"endpoint={peer['endpoint']}\n"] if peer.get("endpoint") else []

@@ -1,4 +1,5 @@
 /* Inner packets of any form: whatever is merged and cut again is as many bytes of payload as before. */
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +9,10 @@
 #include "server/tunnel/split.h"
 
 static uint64_t packets_out, bytes_out;
+static unsigned refuse; /* the superframe after so many */
 
 static int
-device_write(void *ctx, const struct iovec *iov, unsigned n, unsigned segments)
+device_write(void *ctx, const struct iovec *iov, unsigned n)
 {
 	static uint8_t frame[VNET_LEN + SPLIT_PACKET_MAX + 1];
 	struct split split;
@@ -22,12 +24,14 @@ device_write(void *ctx, const struct iovec *iov, unsigned n, unsigned segments)
 		memcpy(frame + len, iov[i].iov_base, iov[i].iov_len);
 		len += iov[i].iov_len;
 	}
-	if (segments == 1) {
+	if (frame[1] == VIRTIO_NET_HDR_GSO_NONE) { /* gso_type */
 		packets_out++;
 		bytes_out += len - VNET_LEN;
 		return 0;
 	}
-	if (split_frame(&split, frame, len, true) < 0 || split.n != segments)
+	if (refuse-- == 0)
+		return -EINVAL;
+	if (split_frame(&split, frame, len, true) < 0)
 		abort();
 	for (unsigned i = 0; i < split.n; i++)
 		bytes_out += split_len(&split, i);
@@ -62,13 +66,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t copies[MERGE_PACKETS][2048];
 	uint64_t packets_in = 0, bytes_in = 0;
+	struct ladder ladder = {0};
+	struct stats stats = {.ladder = &ladder};
 	struct merge *merge;
 	size_t at = 1;
 
-	if (size < 1 || merge_new(&merge) < 0)
+	if (size < 1 || merge_new(&stats, &merge) < 0)
 		return 0;
 	packets_out = bytes_out = 0;
-	merge_allow(merge, data[0] & 1, data[0] & 2);
+	refuse = data[0] >> 2;
+	ladder_probed(&ladder, RUNG_TUN_TSO_WRITE, data[0] & 1, 0);
+	ladder_probed(&ladder, RUNG_TUN_USO_WRITE, data[0] & 2, 0);
+	merge_allow(merge, true);
 	while (at + 2 < size && packets_in < MERGE_PACKETS) {
 		size_t len = (size_t)(data[at] | (data[at + 1] & 7) << 8);
 		uint8_t *copy = copies[packets_in];
@@ -83,14 +92,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			checksums_set(copy, len);
 		at += len;
 		if (!merge_add(merge, copy, (uint32_t)len)) {
-			merge_flush(merge, device_write, NULL);
+			merge_flush(merge, device_write, NULL, 1);
 			if (!merge_add(merge, copy, (uint32_t)len))
 				abort();
 		}
 		packets_in++;
 		bytes_in += len;
 	}
-	merge_flush(merge, device_write, NULL);
+	merge_flush(merge, device_write, NULL, 1);
 	merge_free(merge);
 	if (packets_in != packets_out || bytes_in != bytes_out)
 		abort();

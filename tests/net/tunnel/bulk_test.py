@@ -43,13 +43,15 @@ def datagrams_that_a_card_cut_are_merged_again(lab):
 
 
 @test
-def every_offload_that_this_kernel_has_is_on(lab):
+def every_rung_that_this_kernel_has_is_on(lab):
     a, b = pair(lab, ours(), ours())
     a.ns.ping(b.inner4)
     values = figures(a.ifname)
-    for name in ("tun_vnet_hdr", "tun_tso", "udp4_gso", "udp6_gso", "udp4_gro", "udp6_gro"):
-        assert values["warren_offload_" + name] == "on", values
-    assert values["warren_offload_tun_uso"] in ("on", "off")
+    for name in ("tun_vnet_hdr", "tun_tso_read", "tun_tso_write", "udp4_gso", "udp6_gso", "udp4_gro", "udp6_gro",
+                 "sendmmsg", "recvmmsg", "peer_path", "peer_answers"):
+        assert values["warren_rung_" + name] == "on 0 0 0", values
+    for name in ("tun_uso_read", "tun_uso_write"):
+        assert values["warren_rung_" + name] in ("on 0 0 0", "off 0 0 0")
 
 
 def plain_tun(ns_name, ifname):
@@ -81,7 +83,7 @@ def a_device_without_superframes_works_packet_by_packet(lab):
     b.peer(a)
     a.ns.ping(b.inner4)
     a.ns.ping(b.inner6, size=1372)
-    assert figures(a.ifname)["warren_offload_tun_vnet_hdr"] == "off"
+    assert figures(a.ifname)["warren_rung_tun_vnet_hdr"] == "off 0 0 0"
     before = figures(a.ifname)
     assert iperf(a, b, seconds=2)["sum_received"]["bytes"] > 10_000_000
     assert iperf(b, a, seconds=2)["sum_received"]["bytes"] > 10_000_000

@@ -25,8 +25,8 @@ static const char answer[] = "private_key=" KEY_A "\n"
 			     "warren_protocol=1\n"
 			     "warren_public_key=" KEY_B "\n"
 			     "warren_aead=ipsec-mb\n"
-			     "warren_offload_tun_tso=on\n"
-			     "warren_offload_udp4_gso=down\n"
+			     "warren_rung_tun_tso=on 0 0 0\n"
+			     "warren_rung_udp4_gso=down 1 0 0\n"
 			     "warren_datagrams=7\n"
 			     "warren_drop_mac1=3\n"
 			     "warren_drop_replay=0\n"
@@ -97,7 +97,7 @@ an_answer_that_is_not_well_formed_counts_for_nothing(void **state)
 		"public_key=" KEY_A "\nwarren_state=asleep\nerrno=0\n\n",
 		"warren_aead=\nerrno=0\n\n",
 		"warren_aead=a b\nerrno=0\n\n",
-		"warren_offload_A=on\nerrno=0\n\n",
+		"warren_rung_A=on 0 0 0\nerrno=0\n\n",
 		"warren_drop_=1\nerrno=0\n\n",
 	};
 	struct tunnel_state tunnel;

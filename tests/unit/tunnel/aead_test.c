@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/errors.h"
+#include "base/log.h"
 
 #define JOBS    64
 #define LEN_MAX 9000
@@ -172,16 +173,88 @@ a_back_end_that_errs_fails_the_self_test(void **state)
 static void
 one_is_chosen_and_an_unknown_one_is_not(void **state)
 {
+	struct ladder ladder = {0};
 	struct aead chosen;
 
-	assert_int_equal(aead_choose(&chosen, NULL), 0);
+	assert_int_equal(aead_choose(&chosen, NULL, &ladder), 0);
 	print_message("# the best here is %s\n", chosen.name);
+	assert_int_equal(ladder_on(&ladder, RUNG_AEAD), strcmp(chosen.name, "ipsec-mb") == 0);
 	aead_done(&chosen);
-	assert_int_equal(aead_choose(&chosen, "sodium"), 0);
+	assert_int_equal(aead_choose(&chosen, "sodium", &ladder), 0);
 	assert_string_equal(chosen.name, "sodium");
+	assert_int_equal(ladder_get(&ladder, RUNG_AEAD), RUNG_OFF);
 	aead_done(&chosen);
-	assert_int_equal(aead_choose(&chosen, "rot13"), -ERR_SELF_TEST);
+	assert_int_equal(aead_choose(&chosen, "rot13", &ladder), -ERR_SELF_TEST);
 	assert_int_equal(aead_init_by_name(&chosen, "rot13"), -EINVAL);
+}
+
+static unsigned inits, frees;
+
+static void
+bad_free(void *ctx)
+{
+	frees++;
+}
+
+static void
+bad_seal(void *ctx, struct aead_job *job, unsigned n)
+{
+	struct aead sodium;
+
+	aead_sodium_init(&sodium);
+	sodium.seal(sodium.ctx, job, n);
+	job[0].dst[job[0].len] ^= 1;
+}
+
+static int
+bad_init(struct aead *ret)
+{
+	inits++;
+	aead_sodium_init(ret);
+	ret->seal = bad_seal;
+	ret->free = bad_free;
+	return 0;
+}
+
+static int
+absent_init(struct aead *ret)
+{
+	return -ENOSYS;
+}
+
+static int
+good_init(struct aead *ret)
+{
+	aead_sodium_init(ret);
+	return 0;
+}
+
+/* A spoiled one is used by no worker, and the ladder says once why there is a slower one. */
+static void
+a_back_end_that_fails_its_self_test_gives_way_to_the_next(void **state)
+{
+	static const struct aead_backend spoiled[] = {
+		{"best", bad_init}, {"better", bad_init}, {"good", good_init}};
+	static const struct aead_backend absent[] = {{"best", absent_init}, {"good", good_init}};
+	struct ladder ladder = {0};
+	struct aead chosen;
+
+	inits = frees = 0;
+	for (unsigned worker = 0; worker < 2; worker++) {
+		assert_int_equal(aead_choose_among(spoiled, 3, &chosen, NULL, &ladder), 0);
+		assert_true(chosen.seal != bad_seal);
+		aead_done(&chosen);
+	}
+	assert_int_equal(inits, 4);
+	assert_int_equal(frees, 4);
+	assert_int_equal(ladder_get(&ladder, RUNG_AEAD), RUNG_DOWN);
+	assert_int_equal(ladder.rungs[RUNG_AEAD].downs, 1);
+	assert_int_equal(aead_choose_among(spoiled, 2, &chosen, NULL, &ladder), -ERR_SELF_TEST);
+
+	memset(&ladder, 0, sizeof(ladder));
+	assert_int_equal(aead_choose_among(absent, 2, &chosen, NULL, &ladder), 0);
+	assert_int_equal(ladder_get(&ladder, RUNG_AEAD), RUNG_OFF);
+	aead_done(&chosen);
 }
 
 static int
@@ -217,10 +290,12 @@ main(void)
 #undef X
 	};
 	static char names[BACKENDS][ARRAY_LEN(all)][80];
-	struct CMUnitTest tests[BACKENDS * ARRAY_LEN(all) + 1] = {
-		cmocka_unit_test(one_is_chosen_and_an_unknown_one_is_not)};
-	size_t n = 1;
+	struct CMUnitTest tests[BACKENDS * ARRAY_LEN(all) + 2] = {
+		cmocka_unit_test(one_is_chosen_and_an_unknown_one_is_not),
+		cmocka_unit_test(a_back_end_that_fails_its_self_test_gives_way_to_the_next)};
+	size_t n = 2;
 
+	log_init("test", LOG_LEVEL_SILENT);
 	rnd_begin();
 	assert_true(sodium_init() >= 0);
 	for (size_t b = 0; b < BACKENDS; b++) {

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "base/log.h"
 #include "server/tunnel/checksum.h"
 #include "server/tunnel/split.h"
 
@@ -13,11 +14,15 @@
 static struct merge *merge;
 static struct pkt in[MAX_PACKETS], out[MAX_PACKETS];
 static unsigned n_in, n_out, frames, largest;
-static int answer; /* of the device, to superframes */
+static int answer; /* of the device: -EINVAL to superframes only */
+static unsigned writes, supers_refused;
+static nsec_t now;
+static struct ladder ladder;
+static struct stats stats;
 
 /* A device that cuts what it is given, as the kernel would for a plain receiver. */
 static int
-device_write(void *ctx, const struct iovec *iov, unsigned n, unsigned segments)
+device_write(void *ctx, const struct iovec *iov, unsigned n)
 {
 	static uint8_t frame[VNET_LEN + 65600];
 	struct virtio_net_hdr hdr;
@@ -30,12 +35,14 @@ device_write(void *ctx, const struct iovec *iov, unsigned n, unsigned segments)
 		len += iov[i].iov_len;
 	}
 	memcpy(&hdr, frame, VNET_LEN);
-	if (hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE && answer < 0)
+	writes++;
+	if (answer < 0 && (hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE || answer != -EINVAL)) {
+		supers_refused += hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE;
 		return answer;
+	}
 	assert_int_equal(split_frame(&split, frame, len, true), 0);
-	assert_int_equal(split.n, segments);
 	frames++;
-	largest = MAX(largest, segments);
+	largest = MAX(largest, split.n);
 	for (unsigned i = 0; i < split.n; i++) {
 		assert_true(n_out < MAX_PACKETS);
 		out[n_out].len = split_len(&split, i);
@@ -49,18 +56,37 @@ pass(void)
 {
 	for (unsigned i = 0; i < n_in; i++)
 		if (!merge_add(merge, in[i].b, in[i].len)) {
-			merge_flush(merge, device_write, NULL);
+			merge_flush(merge, device_write, NULL, now);
 			assert_true(merge_add(merge, in[i].b, in[i].len));
 		}
-	merge_flush(merge, device_write, NULL);
+	merge_flush(merge, device_write, NULL, now);
+}
+
+static void
+allow(bool of_tcp, bool of_udp)
+{
+	memset(&ladder, 0, sizeof(ladder));
+	ladder_probed(&ladder, RUNG_TUN_TSO_WRITE, of_tcp, 0);
+	ladder_probed(&ladder, RUNG_TUN_USO_WRITE, of_udp, 0);
+	merge_allow(merge, true);
+}
+
+/* What the device was given is forgotten, not what is known of it. */
+static void
+traffic_begin(void)
+{
+	n_in = n_out = frames = largest = writes = supers_refused = 0;
 }
 
 static void
 begin(void)
 {
-	n_in = n_out = frames = largest = 0;
+	traffic_begin();
+	memset(&stats, 0, sizeof(stats));
+	stats.ladder = &ladder;
 	answer = 0;
-	merge_allow(merge, true, true);
+	now = SECONDS(1);
+	allow(true, true);
 }
 
 static bool
@@ -142,7 +168,7 @@ random_traffic_comes_out_as_it_went_in(void **state)
 		struct pkt_spec flows[6];
 
 		begin();
-		merge_allow(merge, rnd(8), rnd(8));
+		allow(rnd(8), rnd(8));
 		for (unsigned f = 0; f < 6; f++) {
 			flows[f] = rnd(2) ? tcp : udp;
 			flows[f].v6 = rnd(2);
@@ -455,30 +481,106 @@ a_udp_superframe_has_at_most_64_segments(void **state)
 }
 
 static void
-refused_superframes_are_written_singly_from_then_on(void **state)
+twenty(struct pkt_spec spec)
+{
+	for (unsigned i = 0; i < 20; i++)
+		add_next(&spec);
+}
+
+/* Each kind by itself; and what is tried again after a while costs one write. */
+static void
+refused_superframes_are_written_singly_until_one_is_taken_again(void **state)
+{
+	for (unsigned kind = 0; kind < 2; kind++) {
+		const struct pkt_spec *spec = kind ? &udp : &tcp, *other = kind ? &tcp : &udp;
+		const enum rung rung = kind ? RUNG_TUN_USO_WRITE : RUNG_TUN_TSO_WRITE;
+
+		begin();
+		answer = -EINVAL;
+		twenty(*spec);
+		pass();
+		assert_int_equal(frames, 20);
+		assert_int_equal(supers_refused, 1);
+		assert_same_traffic();
+		assert_int_equal(ladder_get(&ladder, rung), RUNG_DOWN);
+		assert_int_equal(ladder_get(&ladder, kind ? RUNG_TUN_TSO_WRITE : RUNG_TUN_USO_WRITE),
+				 RUNG_ON);
+
+		for (unsigned later = 0; later < 2; later++) { /* the second time it is due */
+			traffic_begin();
+			now += LADDER_RETRY_TIME - 1 + later;
+			twenty(*spec);
+			pass();
+			traffic_begin();
+			twenty(*spec);
+			pass();
+			assert_int_equal(frames, 20);
+			assert_int_equal(supers_refused, later);
+			assert_same_traffic();
+		}
+		assert_int_equal(ladder.rungs[rung].downs, 1);
+
+		traffic_begin();
+		answer = 0;
+		twenty(*other);
+		pass();
+		assert_int_equal(frames, 1);
+		now += LADDER_RETRY_TIME;
+		pass();
+		traffic_begin();
+		twenty(*spec);
+		pass();
+		assert_int_equal(frames, 1);
+		assert_same_traffic();
+		assert_int_equal(ladder_get(&ladder, rung), RUNG_ON);
+		assert_int_equal(ladder.rungs[rung].ups, 1);
+	}
+}
+
+/* Of many superframes that are made before the first is refused. */
+static void
+one_refusal_is_enough(void **state)
 {
 	struct pkt_spec spec = tcp;
 
 	begin();
 	answer = -EINVAL;
-	for (unsigned i = 0; i < 20; i++)
-		add_next(&spec);
+	for (unsigned flow = 0; flow < 10; flow++) {
+		spec.sport = (uint16_t)(100 + flow);
+		twenty(spec);
+	}
 	pass();
-	assert_int_equal(frames, 20);
+	assert_int_equal(supers_refused, 1);
 	assert_same_traffic();
-	assert_false(merge_allows_tcp(merge));
-	assert_true(merge_allows_udp(merge));
 }
 
 static void
-nothing_is_merged_unless_allowed(void **state)
+what_the_device_does_not_take_is_counted(void **state)
 {
-	struct pkt_spec spec = tcp;
+	static const int errors[] = {-EIO, -EAGAIN, -ENOMEM, -EBADFD};
 
+	for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
+		begin();
+		answer = errors[i];
+		twenty(tcp);
+		add(&udp);
+		pass();
+		assert_int_equal(writes, 2);
+		assert_int_equal(n_out, 0);
+		assert_int_equal(wg_counted(&stats.drops, WG_DROP_TUN_REFUSED), 21);
+		assert_true(ladder_on(&ladder, RUNG_TUN_TSO_WRITE));
+		answer = 0;
+		pass();
+		assert_int_equal(stats.segments[STATS_TUN_WRITE], 21);
+	}
+}
+
+static void
+nothing_is_merged_for_a_device_that_takes_no_superframes(void **state)
+{
 	begin();
-	merge_allow(merge, false, false);
-	for (unsigned i = 0; i < 20; i++)
-		add_next(&spec);
+	merge_allow(merge, false);
+	twenty(tcp);
 	pass();
 	assert_int_equal(frames, 20);
 	assert_same_traffic();
@@ -494,13 +596,12 @@ more_than_fits_is_refused_until_flushed(void **state)
 	for (unsigned i = 0; i < MERGE_FRAMES; i++)
 		assert_true(merge_add(merge, (const uint8_t *)"\x45 not one", 9));
 	assert_false(merge_add(merge, in[0].b, in[0].len));
-	merge_allow(merge, true, true);
 }
 
 static int
 setup(void **state)
 {
-	return merge_new(&merge);
+	return merge_new(&stats, &merge);
 }
 
 static int
@@ -527,11 +628,14 @@ main(void)
 		TEST(an_acknowledgement_between_is_not_overtaken),
 		TEST(flows_that_take_turns_are_merged_each),
 		TEST(a_udp_superframe_has_at_most_64_segments),
-		TEST(refused_superframes_are_written_singly_from_then_on),
-		TEST(nothing_is_merged_unless_allowed),
+		TEST(refused_superframes_are_written_singly_until_one_is_taken_again),
+		TEST(one_refusal_is_enough),
+		TEST(what_the_device_does_not_take_is_counted),
+		TEST(nothing_is_merged_for_a_device_that_takes_no_superframes),
 		TEST(more_than_fits_is_refused_until_flushed),
 	};
 
+	log_init("test", LOG_LEVEL_SILENT);
 	rnd_begin();
 	checksum_init();
 	return cmocka_run_group_tests_name("merge", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "base/log.h"
 #include "server/wg/constants.h"
 
 #define LINE_MAX_LEN 64
@@ -25,6 +26,7 @@ struct given {
 
 static struct sender *sender;
 static struct stats stats;
+static struct ladder ladder;
 static struct udp sockets;
 static struct given given[4096];
 static unsigned n_given, n_calls, cleared;
@@ -308,8 +310,8 @@ without_checksum_offload_a_family_sends_singly(void **state)
 	assert_int_equal(n_given, 11);
 	assert_int_equal(given[0].segment, 0);
 	assert_int_equal(given[10].n, 10);
-	assert_int_equal(offload_get(&stats, OFFLOAD_UDP4_GSO), OFFLOAD_DOWN);
-	assert_int_equal(offload_get(&stats, OFFLOAD_UDP6_GSO), OFFLOAD_ON);
+	assert_int_equal(ladder_get(&ladder, RUNG_UDP4_GSO), RUNG_DOWN);
+	assert_int_equal(ladder_get(&ladder, RUNG_UDP6_GSO), RUNG_ON);
 }
 
 static void
@@ -416,8 +418,10 @@ setup(void **state)
 					     .sendmmsg = kernel_sendmmsg};
 
 	memset(&stats, 0, sizeof(stats));
-	offload_set(&stats, OFFLOAD_UDP4_GSO, OFFLOAD_ON);
-	offload_set(&stats, OFFLOAD_UDP6_GSO, OFFLOAD_ON);
+	memset(&ladder, 0, sizeof(ladder));
+	stats.ladder = &ladder;
+	ladder_probed(&ladder, RUNG_UDP4_GSO, true, 0);
+	ladder_probed(&ladder, RUNG_UDP6_GSO, true, 0);
 	sockets = (struct udp){.fd = {4, 6}, .port = 1};
 	n_given = n_calls = n_answers = answered = cleared = 0;
 	numbered = next_expected = 0;
@@ -454,6 +458,7 @@ main(void)
 		TEST(the_arena_is_bounded_and_used_again),
 	};
 
+	log_init("test", LOG_LEVEL_SILENT);
 	rnd_begin();
 	return cmocka_run_group_tests_name("sender", tests, NULL, NULL);
 }
