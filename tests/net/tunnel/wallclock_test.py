@@ -3,14 +3,13 @@
 import base64
 import os
 import socket
-import struct
 import subprocess
 import sys
 import time
 
-from lab import Skip, main, need, program, test, wait_until
+from lab import main, need, program, test, wait_until
+from preload import Clocks
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 PORT = 51820
 
 SINK = """
@@ -54,36 +53,18 @@ def hexadecimal(key):
     return base64.b64decode(key).hex()
 
 
-class Wall:
-    """The wall clock of programs that preload it."""
-
-    def __init__(self, lab):
-        self.library = os.path.join(lab.dir, "wallclock.so")
-        done = subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", self.library, os.path.join(HERE, "wallclock.c")],
-                              capture_output=True, text=True)
-        if done.returncode:
-            raise Skip("no C compiler: " + done.stderr[:100])
-        self.path = os.path.join(lab.dir, "wallclock")
-        self.move(0)
-        self.env = dict(os.environ, LD_PRELOAD=self.library, WALLCLOCK=self.path)
-
-    def move(self, seconds):
-        with open(self.path, "r+b" if os.path.exists(self.path) else "wb") as f:
-            f.write(struct.pack("=q", seconds))
-
-
 class Ends:
     """Our tunnel `wg0` in namespace gw, wireguard-go `wgc` in namespace client, floods both ways."""
 
     def __init__(self, lab):
         need("wg", "wireguard-go")
-        self.lab, self.wall = lab, Wall(lab)
+        self.lab, self.clocks = lab, Clocks(lab)
         gw, client = self.gw, self.client = lab.ns("gw"), lab.ns("client")
         lab.veth(gw, "vg", "192.0.2.1/24", client, "vc", "192.0.2.2/24")
         key = {n: subprocess.run(["wg", "genkey"], capture_output=True, text=True, check=True).stdout.strip() for n in "gc"}
         self.public = {n: subprocess.run(["wg", "pubkey"], input=key[n], capture_output=True, text=True, check=True
                                          ).stdout.strip() for n in "gc"}
-        self.tunnel = gw.start(program("warren-tunnel"), "-f", "wg0", env=self.wall.env)
+        self.tunnel = gw.start(program("warren-tunnel"), "-f", "wg0", env=dict(os.environ, **self.clocks.env))
         self.other = client.start("wireguard-go", "-f", "wgc")
         for name in ("wg0", "wgc"):
             wait_until(lambda n=name: os.path.exists(f"/var/run/wireguard/{n}.sock"), "the UAPI socket of " + name)
@@ -145,7 +126,7 @@ def an_end_holds_when_the_wall_clock_is_set_back_an_hour(lab):
     end = int(time.time()) + 3
     ends.end(end)
     deadline = time.monotonic() + end - time.time()
-    ends.wall.move(-3600)
+    ends.clocks.wall(-3600)
     expect_end_at(ends, deadline)
 
 
@@ -154,7 +135,7 @@ def an_end_comes_at_once_when_the_wall_clock_passes_it(lab):
     ends = Ends(lab)
     ends.flood(20)
     ends.end(int(time.time()) + 3000)
-    ends.wall.move(3600)
+    ends.clocks.wall(3600)
     expect_end_at(ends, time.monotonic(), until=False)
 
 

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Order: within a flow no number goes backwards and none comes twice, whatever carries it; and on the wire the counters of
+a session rise strictly, so that a peer with a window of 32 packets loses nothing."""
+import json
+import os
+import signal
+import time
+
+import lab as laboratory
+from lab import main, need, test, wait_until
+from preload import Clocks
+from wires import Side, figures, ours, uapi
+
+GO = "wireguard-go"
+REKEY_AFTER_TIME = 120
+STEP = 4  # seconds; less than any timer of a peer that hears of the other
+RENEWALS = 2
+FLOWS, RATE, SECONDS = 24, 2500, 5
+LOSS, LOSS_OF_OTHERS = 0.05, 0.25  # on a machine that is busy with other tests; order is what is looked for here
+
+
+def built(name):
+    return os.path.join(laboratory.BUILD, "tests/net/tunnel", name)
+
+
+def last_line(process, timeout=60):
+    status = process.wait(timeout)
+    assert status == 0, process.output()
+    return json.loads(process.output().splitlines()[-1])
+
+
+class Client(Side):
+    """A peer of the gateway on a cable of its own."""
+
+    def __init__(self, lab, number, implementation, env):
+        super().__init__(lab, f"c{number}", number, implementation, env)
+        self.net = f"198.51.{100 + number}"
+        self.outer4, self.outer6 = f"{self.net}.2", f"2001:db8:{number}::2"
+
+    def join(self, gateway, whole):
+        self.lab.veth(self.ns, "v" + self.name, [self.outer4 + "/24", self.outer6 + "/64"], gateway.ns, "g" + self.name,
+                      [self.net + ".1/24", f"2001:db8:{self.number}::1/64"])
+        if not whole:
+            for ns, name in ((self.ns, "v" + self.name), (gateway.ns, "g" + self.name)):
+                ns.run("ethtool", "-K", name, "tso", "off", "tx-udp-segmentation", "off", "gro", "on")
+        self.start()
+        ours_begins = self.implementation != ours()  # who begins renews, and our clock is the one that is moved
+        there = f"[2001:db8:{self.number}::1]:51820" if self.number % 2 else f"{self.net}.1:51820"
+        self.peer(gateway, None if ours_begins else there)
+        gateway.peer(self, f"{self.outer4}:51820" if ours_begins else None)
+        if ours_begins:
+            gateway.ns.ping(self.inner4)
+        else:
+            self.ns.ping(gateway.inner4)
+
+    def wires(self, gateway):
+        """Watches what leaves at both ends of the cable."""
+        found = [ns.start(built("wire"), name) for ns, name in ((self.ns, "v" + self.name), (gateway.ns, "g" + self.name))]
+        for wire in found:
+            wire.wait_for("listening")
+        return found
+
+    def flows(self, gateway):
+        port = 7000 + self.number
+        v6 = self.number % 2 == 0
+        near, far = (self.inner6, gateway.inner6) if v6 else (self.inner4, gateway.inner4)
+        return [self.ns.start(built("flows"), near, far, port, FLOWS, RATE, SECONDS),
+                gateway.ns.start(built("flows"), far, near, port, FLOWS, RATE, SECONDS)]
+
+
+def of_peers(sides, key):
+    """That number of each peer of each side."""
+    return [int(line.split("=")[1]) for side in sides for line in uapi(side.ifname, "get=1\n\n").splitlines()
+            if line.startswith(key + "=")]
+
+
+def renew(clocks, sides):
+    """So much time passes that every session is renewed under the traffic; in steps in which everybody hears of everybody,
+    or each end would take the other one for silent and both would begin at once."""
+    begun = lambda: of_peers(sides, "last_handshake_time_sec")
+    wait_until(lambda: time.time() >= max(begun()) + 1, "another second, to tell the handshakes apart")
+    before = max(begun())
+    for _ in range(0, REKEY_AFTER_TIME + STEP, STEP):
+        counted = of_peers(sides, "rx_bytes")
+        clocks.pass_by(STEP)
+        wait_until(lambda: all(now > then for now, then in zip(of_peers(sides, "rx_bytes"), counted)), "traffic both ways")
+    wait_until(lambda: min(begun()) > before, "every session to be renewed")
+
+
+def move(client):
+    """The outer addresses of a client become others."""
+    client.ns.run("sysctl", "-qw", "net.ipv4.conf.all.promote_secondaries=1")
+    for new, old in ((client.net + ".77/24", client.outer4 + "/24"),
+                     (f"2001:db8:{client.number}::77/64", client.outer6 + "/64")):
+        client.ns.ip("addr", "add", new, "dev", "v" + client.name, *(["nodad"] if ":" in new else []))
+        client.ns.ip("addr", "del", old, "dev", "v" + client.name)
+
+
+def oracle(lab, workers, whole=True, **env):
+    """A gateway with three clients, traffic of each both ways at once, renewals of every session, one client that moves."""
+    need("wg", GO, "ethtool")
+    clocks = Clocks(lab)
+    env = {"WARREN_WORKERS": str(workers), **clocks.env, **env}
+    gateway = Side(lab, "g", 200, ours(), env).start()
+    clients = [Client(lab, n, implementation, env if implementation == ours() else None)
+               for n, implementation in ((1, ours()), (2, GO), (3, ours()))]
+    wires, flows = [], []
+    for client in clients:
+        client.join(gateway, whole)
+        wires += client.wires(gateway)
+        flows += client.flows(gateway)
+    for flow in flows:
+        flow.wait_for("ready")
+    for flow in flows:
+        flow.signal(signal.SIGUSR1)
+    wait_until(lambda: figures(gateway.ifname)["warren_datagrams"] > 2000, "traffic")
+    for _ in range(RENEWALS):
+        renew(clocks, [gateway, *clients])
+    move(clients[2])
+    results = [last_line(flow) for flow in flows]
+    for wire in wires:
+        wire.signal(signal.SIGTERM)
+    seen = [last_line(wire) for wire in wires]
+    print(f"# {workers} workers {env.get('WARREN_STEERING', '')}: received {sum(r['received'] for r in results)} of "
+          f"{sum(r['expected'] for r in results)}, {sum(s['messages'] for s in seen)} messages in "
+          f"{sum(s['sessions'] for s in seen)} sessions, {sum(s['superframes'] for s in seen)} superframes", flush=True)
+    for n, result in enumerate(results):
+        judge(result, LOSS_OF_OTHERS if clients[n // 2].implementation == GO else LOSS)
+    assert all(wire["back"] == 0 and wire["messages"] > RATE for wire in seen), seen
+    assert all(wire["sessions"] >= 1 + RENEWALS for wire in seen), seen
+    assert figures(gateway.ifname).get("warren_drop_replay", 0) == 0, figures(gateway.ifname)
+
+
+def judge(result, loss):
+    assert result["ended"] == FLOWS and result["expected"] > RATE, result
+    assert result["late"] == 0 and result["again"] == 0, result
+    assert result["received"] >= (1 - loss) * result["expected"], result
+
+
+@test
+def one_worker_keeps_every_flow_in_order(lab):
+    oracle(lab, 1)
+
+
+@test
+def two_workers_keep_every_flow_in_order(lab):
+    oracle(lab, 2)
+
+
+@test
+def two_workers_keep_order_when_a_card_cuts_and_merges(lab):
+    oracle(lab, 2, whole=False)
+
+
+@test
+def two_workers_keep_order_without_steering(lab):
+    oracle(lab, 2, WARREN_STEERING="off")
+
+
+@test
+def two_workers_keep_order_with_one_queue(lab):
+    oracle(lab, 2, WARREN_QUEUES="1")
+
+
+@test
+def eight_workers_keep_every_flow_in_order(lab):
+    oracle(lab, 8)
+
+
+@test
+def eight_workers_keep_order_without_steering(lab):
+    oracle(lab, 8, whole=False, WARREN_STEERING="off")
+
+
+main()
