@@ -57,7 +57,7 @@ take_socket(struct managed *managed, const char *name, int fd)
 	if (strcmp(name, MANAGED_ROUTES) == 0)
 		return tunnel_routes_set(managed->tunnel, fd);
 	if (begins(name, MANAGED_UAPI))
-		return tunnel_listen(managed->tunnel, fd);
+		return tunnel_listen(managed->tunnel, fd, name + strlen(MANAGED_UAPI));
 	if (begins(name, MANAGED_TUN))
 		return take_tun(managed, fd);
 	log_debug("a socket called %s is not for us", name);

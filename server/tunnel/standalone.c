@@ -277,7 +277,7 @@ tunnel_make(struct standalone *s, int uapi)
 	if (r < 0)
 		return r;
 	s->tun.fd = -1; /* the tunnel's now */
-	r = tunnel_listen(s->tunnel, uapi);
+	r = tunnel_listen(s->tunnel, uapi, s->name);
 	if (r == 0 && s->path_ours)
 		r = file_watch(s);
 	return r;

@@ -533,9 +533,14 @@ tunnel_routes_set(struct tunnel *tunnel, int fd)
 }
 
 int
-tunnel_listen(struct tunnel *tunnel, int fd)
+tunnel_listen(struct tunnel *tunnel, int fd, const char *domain)
 {
-	const int r = uapi_server_listen(tunnel->server, fd, tunnel->config.managed ? UAPI_READ : UAPI_ALL);
+	struct wg_domain *ignored;
+	int r = tunnel->host.domain_get(tunnel, domain, &ignored);
+
+	if (r == 0)
+		r = uapi_server_listen(tunnel->server, fd, tunnel->config.managed ? UAPI_READ : UAPI_ALL,
+				       domain);
 
 	if (r < 0)
 		close(fd);
@@ -545,7 +550,8 @@ tunnel_listen(struct tunnel *tunnel, int fd)
 int
 tunnel_connect(struct tunnel *tunnel, int fd)
 {
-	return uapi_server_connect(tunnel->server, fd, tunnel->config.managed ? UAPI_CONTROL : UAPI_ALL);
+	return uapi_server_connect(tunnel->server, fd, tunnel->config.managed ? UAPI_CONTROL : UAPI_ALL,
+				   NULL);
 }
 
 void

@@ -37,7 +37,7 @@ int tunnel_start(struct tunnel *tunnel) _must_check_;
 int tunnel_tun_set(struct tunnel *tunnel, const struct tun *tun) _must_check_;
 int tunnel_udp_set(struct tunnel *tunnel, enum udp_family family, int fd) _must_check_;
 int tunnel_routes_set(struct tunnel *tunnel, int fd) _must_check_;
-int tunnel_listen(struct tunnel *tunnel, int fd) _must_check_;
+int tunnel_listen(struct tunnel *tunnel, int fd, const char *domain) _must_check_;
 int tunnel_connect(struct tunnel *tunnel, int fd) _must_check_; /* with a sibling's rights */
 
 void tunnel_key_set(struct tunnel *tunnel, const struct private_key *key);

@@ -1,6 +1,9 @@
 /*
  * What the UAPI asks of the control thread: port, mark, and what a full answer says of the device.
  */
+#include <errno.h>
+#include <string.h>
+
 #include "base/errors.h"
 #include "base/log.h"
 #include "server/tunnel/tunnel_state.h"
@@ -104,6 +107,33 @@ host_more(void *ctx, struct text *out)
 	}
 }
 
+static struct wg_domain *
+host_domain_find(void *ctx, const char *name)
+{
+	const struct tunnel *tunnel = ctx;
+
+	return strcmp(tunnel->domain_name, name) == 0 ? tunnel->domain : NULL;
+}
+
+static int
+host_domain_get(void *ctx, const char *name, struct wg_domain **ret)
+{
+	struct tunnel *tunnel = ctx;
+
+	if (strlen(name) == 0 || strlen(name) > UAPI_DOMAIN_MAX)
+		return -EINVAL;
+	if (tunnel->domain_name[0] == '\0')
+		memcpy(tunnel->domain_name, name, strlen(name));
+	*ret = host_domain_find(ctx, name);
+	return *ret ? 0 : -ENOSPC;
+}
+
+static int
+host_domain_remove(void *ctx, const char *name)
+{
+	return host_domain_find(ctx, name) ? -EBUSY : -ENOENT;
+}
+
 void
 tunnel_host_init(struct tunnel *tunnel)
 {
@@ -118,5 +148,8 @@ tunnel_host_init(struct tunnel *tunnel)
 		.mark_get = host_mark_get,
 		.mark_set = host_mark_set,
 		.more = host_more,
+		.domain_find = host_domain_find,
+		.domain_get = host_domain_get,
+		.domain_remove = host_domain_remove,
 	};
 }

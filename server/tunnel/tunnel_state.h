@@ -24,6 +24,7 @@ struct tunnel {
 	struct loop *loop;
 	struct wg_device *device;
 	struct wg_domain *domain;
+	char domain_name[UAPI_DOMAIN_MAX + 1]; /* empty until it is mentioned */
 	struct wg_effects effects;
 	struct uapi_host host;
 	struct uapi_server *server;

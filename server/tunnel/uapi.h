@@ -15,6 +15,7 @@
 #include "server/tunnel/text.h"
 #include "server/wg/device.h"
 
+#define UAPI_DOMAIN_MAX  63           /* the longest name of a domain */
 #define UAPI_LINE_MAX    512          /* the longest line; longer ones are -EPROTO */
 #define UAPI_OUT_HIGH    (32U * 1024) /* no more is made while that much waits to be written */
 #define UAPI_WATCH_QUEUE 1024 /* changes that wait for a slow reader; then all peers are looked at anew */
@@ -29,7 +30,7 @@ enum uapi_rights {
 /* What it acts on.  Lent, and the same for all connections. */
 struct uapi_host {
 	struct wg_device *device;
-	struct wg_domain *domain;
+	struct wg_domain *domain; /* of requests that name none: the one that was mentioned first */
 	const struct wg_effects *effects;
 	void *ctx;
 	struct wg_now (*now)(void *ctx);
@@ -38,6 +39,14 @@ struct uapi_host {
 	uint32_t (*mark_get)(void *ctx);
 	int (*mark_set)(void *ctx, uint32_t mark);
 	void (*more)(void *ctx, struct text *out); /* the device's warren_ lines */
+
+	/*
+	 * Domains by name.  find: NULL, there is none.  get: makes it if need be; -EINVAL: not a name,
+	 * -ENOSPC, -ENOMEM.  remove: with its peers; -ENOENT, -EBUSY: it is the first one, which stays.
+	 */
+	struct wg_domain *(*domain_find)(void *ctx, const char *name);
+	int (*domain_get)(void *ctx, const char *name, struct wg_domain **ret);
+	int (*domain_remove)(void *ctx, const char *name);
 };
 
 struct uapi;

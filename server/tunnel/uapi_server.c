@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/bytes.h"
@@ -26,6 +27,7 @@ struct listener {
 	int fd;
 	struct loop_io *io;
 	enum uapi_rights rights;
+	char domain[UAPI_DOMAIN_MAX + 1];
 };
 
 struct uapi_server {
@@ -81,6 +83,17 @@ connection_free(struct connection *connection)
 		listeners_watch(server, true);
 }
 
+static void
+listener_free(struct listener **at)
+{
+	struct listener *l = *at;
+
+	*at = l->next;
+	loop_io_free(l->io);
+	closep(&l->fd);
+	free(l);
+}
+
 void
 uapi_server_free(struct uapi_server *server)
 {
@@ -88,15 +101,21 @@ uapi_server_free(struct uapi_server *server)
 		return;
 	while (server->connections)
 		connection_free(server->connections);
-	while (server->listeners) {
-		struct listener *l = server->listeners;
-
-		server->listeners = l->next;
-		loop_io_free(l->io);
-		closep(&l->fd);
-		free(l);
-	}
+	while (server->listeners)
+		listener_free(&server->listeners);
 	free(server);
+}
+
+void
+uapi_server_forget(struct uapi_server *server, const char *domain)
+{
+	struct listener **at = &server->listeners;
+
+	while (*at)
+		if (strcmp((*at)->domain, domain) == 0)
+			listener_free(at);
+		else
+			at = &(*at)->next;
 }
 
 void
@@ -198,7 +217,7 @@ connection_ready(void *arg, int fd, uint32_t events, nsec_t now)
 }
 
 int
-uapi_server_connect(struct uapi_server *server, int fd, enum uapi_rights rights)
+uapi_server_connect(struct uapi_server *server, int fd, enum uapi_rights rights, const char *domain)
 {
 	struct connection *connection = calloc(1, sizeof(*connection));
 	int r;
@@ -230,7 +249,7 @@ listener_ready(void *arg, int listening, uint32_t events, nsec_t now)
 
 	if (fd < 0)
 		return;
-	r = uapi_server_connect(server, fd, listener->rights);
+	r = uapi_server_connect(server, fd, listener->rights, listener->domain);
 	if (r < 0)
 		log_error("connection to the control socket: %s", "no memory");
 	else if (server->n_connections >= UAPI_CONNECTIONS_MAX)
@@ -238,11 +257,14 @@ listener_ready(void *arg, int listening, uint32_t events, nsec_t now)
 }
 
 int
-uapi_server_listen(struct uapi_server *server, int fd, enum uapi_rights rights)
+uapi_server_listen(struct uapi_server *server, int fd, enum uapi_rights rights, const char *domain)
 {
-	struct listener *listener = calloc(1, sizeof(*listener));
+	struct listener *listener;
 	int r;
 
+	if (strlen(domain) > UAPI_DOMAIN_MAX)
+		return -EINVAL;
+	listener = calloc(1, sizeof(*listener));
 	if (!listener)
 		return -ENOMEM;
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
@@ -252,6 +274,7 @@ uapi_server_listen(struct uapi_server *server, int fd, enum uapi_rights rights)
 	}
 	*listener =
 		(struct listener){.server = server, .next = server->listeners, .fd = fd, .rights = rights};
+	memcpy(listener->domain, domain, strlen(domain));
 	r = loop_io_add(server->loop, fd, EPOLLIN, listener_ready, listener, &listener->io);
 	if (r < 0) {
 		free(listener);

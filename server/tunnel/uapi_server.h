@@ -18,11 +18,16 @@ int uapi_server_new(struct loop *loop, const struct uapi_host *host, void (*sett
 void uapi_server_free(struct uapi_server *server);
 void uapi_server_freep(struct uapi_server **server);
 
-/* Takes over a listening socket. */
-int uapi_server_listen(struct uapi_server *server, int fd, enum uapi_rights rights) _must_check_;
+/* Takes over a listening socket, whose requests are about @domain.  -EINVAL: not a name. */
+int uapi_server_listen(struct uapi_server *server, int fd, enum uapi_rights rights,
+		       const char *domain) _must_check_;
 
-/* Takes over a connection, also on failure. */
-int uapi_server_connect(struct uapi_server *server, int fd, enum uapi_rights rights) _must_check_;
+/* The sockets of @domain are no longer listened on; connections there are stay. */
+void uapi_server_forget(struct uapi_server *server, const char *domain);
+
+/* Takes over a connection, also on failure.  @domain: as above; NULL: of requests that name none. */
+int uapi_server_connect(struct uapi_server *server, int fd, enum uapi_rights rights,
+			const char *domain) _must_check_;
 
 /* Something of that peer changed.  Watchers are told at the next turn of the loop. */
 void uapi_server_changed(struct uapi_server *server, struct wg_peer_id peer);
