@@ -283,7 +283,7 @@ whole(struct sender *sender, const struct batch *batch, nsec_t now)
 	    !ladder_may(config->stats->ladder, gso_of(udp_family_of(&batch->route.to)), now) ||
 	    batch->size > segment_most(sender, batch->peer))
 		return false;
-	if (config->unanswered && config->unanswered(config->ctx, batch->peer, now)) {
+	if (config->may_batch && !config->may_batch(config->ctx, batch->peer, now)) {
 		alone_set(sender, batch->peer, 0, RUNG_PEER_ANSWERS, now);
 		return false;
 	}

@@ -40,8 +40,8 @@ struct sender_config {
 	const struct udp *udp; /* lent; may change between calls, not during them */
 	struct stats *stats;   /* with the ladder, which is obeyed and stepped on */
 	void (*source_clear)(void *ctx, struct wg_peer_id peer); /* the cached source of that peer is dead */
-	/* batches went to that peer, and nothing came back though it shook hands; NULL: never */
-	bool (*unanswered)(void *ctx, struct wg_peer_id peer, nsec_t now);
+	/* a batch is about to go: false if that peer never answers them; NULL: it may */
+	bool (*may_batch)(void *ctx, struct wg_peer_id peer, nsec_t now);
 	void *ctx;
 	/* NULL: the system's */
 	int (*sendmmsg)(int fd, struct mmsghdr *msgs, unsigned n, int flags);

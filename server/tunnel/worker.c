@@ -106,6 +106,14 @@ source_clear(void *ctx, struct wg_peer_id peer)
 	path_source_clear(worker->path, peer);
 }
 
+static bool
+may_batch(void *ctx, struct wg_peer_id peer, nsec_t now)
+{
+	struct worker *worker = ctx;
+
+	return path_may_batch(worker->path, peer, now);
+}
+
 static void
 send_copy(void *ctx, struct wg_peer_id peer, const struct wg_route *route, struct path_out *out, unsigned n)
 {
@@ -260,8 +268,11 @@ worker_new(const struct worker_config *config, struct worker **ret)
 	sem_init(&worker->resumed, 0, 0);
 	path = (struct path_config){
 		.worker = config->number, .index = config->index, .aead = &worker->config.aead};
-	sender = (struct sender_config){
-		.udp = &worker->udp, .stats = &worker->stats, .source_clear = source_clear, .ctx = worker};
+	sender = (struct sender_config){.udp = &worker->udp,
+					.stats = &worker->stats,
+					.source_clear = source_clear,
+					.may_batch = may_batch,
+					.ctx = worker};
 	if ((r = path_new(&path, &worker->path)) < 0 ||
 	    (r = receiver_new(&worker->stats, NULL, &worker->receiver)) < 0 ||
 	    (r = sender_new(&sender, &worker->sender)) < 0 ||

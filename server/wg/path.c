@@ -275,6 +275,22 @@ path_source_clear(struct wg_path *path, struct wg_peer_id id)
 		route_forget_source(&peer->route);
 }
 
+bool
+path_may_batch(struct wg_path *path, struct wg_peer_id id, nsec_t now)
+{
+	struct path_peer *peer = path_peer_by_id(path, id);
+	const struct session *session = peer ? peer->sessions.current : NULL;
+
+	if (!session)
+		return true;
+	if (peer->batched == 0)
+		peer->batched = now;
+	if (now - peer->batched < WG_NEW_HANDSHAKE_TIMEOUT || session->birth <= peer->batched)
+		return true;
+	peer->batched = 0;
+	return false;
+}
+
 uint32_t
 path_mtu(const struct wg_path *path, struct wg_peer_id id)
 {

@@ -101,6 +101,12 @@ nsec_t path_deadline(const struct wg_path *path);
 /* A send from the cached source failed (ENETUNREACH, ENODEV): let routing choose, send once more. */
 void path_source_clear(struct wg_path *path, struct wg_peer_id peer);
 
+/*
+ * A batch is about to go to @peer.  False: batches went for WG_NEW_HANDSHAKE_TIMEOUT and nothing came back,
+ * though a handshake did, so something on the way spoils them: send singly for a while.
+ */
+bool path_may_batch(struct wg_path *path, struct wg_peer_id peer, nsec_t now);
+
 /* Readable from any thread while the path lives. */
 const struct wg_counters *path_counters(const struct wg_path *path);
 

@@ -72,6 +72,7 @@ path_note_received(struct wg_path *path, struct path_peer *peer, unsigned data, 
 	struct wg_report *report = &peer->report;
 	unsigned flags = WG_REPORT_RECEIVED;
 
+	peer->batched = 0;
 	report->received = now.boot;
 	report->rx_bytes += bytes;
 	report->data_sent = 0;

@@ -57,6 +57,7 @@ struct path_peer {
 
 	struct wg_report report; /* what happened since the last one */
 	bool unanswered;         /* data came, and nothing was sent since */
+	nsec_t batched;          /* when the first batch went since anything came; 0: none did */
 	nsec_t reported, wanted; /* when the last report, the last with HANDSHAKE_WANTED, went; 0: never */
 	nsec_t due;
 	enum report_queue queue;

@@ -728,6 +728,33 @@ counts_of_bytes_are_reported(void **state)
 	assert_int_equal(view.last_handshake / SECONDS(1), (RIG_WALL + SECONDS(1)) / SECONDS(1));
 }
 
+static bool
+may_batch(void)
+{
+	return path_may_batch(f.rig.path[0], f.rig.sessions[0].peer, f.rig.now.boot);
+}
+
+/* A card that spoils batches shows in nothing else: handshakes pass, and no answer ever comes. */
+static void
+batches_that_are_never_answered_are_given_up_when_handshakes_are(void **state)
+{
+	foreign_answer(&f);
+	assert_true(may_batch());
+	rig_run(&f.rig, WG_NEW_HANDSHAKE_TIMEOUT);
+	assert_true(may_batch()); /* the peer may be gone */
+	foreign_answer(&f);
+	assert_false(may_batch());
+	assert_true(may_batch()); /* it was said */
+
+	rig_run(&f.rig, WG_NEW_HANDSHAKE_TIMEOUT);
+	assert_int_equal(foreign_data(&f, FOREIGN_AT), WG_DROP_NONE);
+	foreign_answer(&f);
+	assert_true(may_batch()); /* an answer came */
+	rig_run(&f.rig, WG_NEW_HANDSHAKE_TIMEOUT - 1);
+	foreign_answer(&f);
+	assert_true(may_batch()); /* not long enough */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
@@ -763,6 +790,7 @@ main(void)
 		TEST(too_short_a_message_is_dropped_by_the_path_itself),
 		TEST(a_suspend_ages_sessions_and_causes_no_storm),
 		TEST(counts_of_bytes_are_reported),
+		TEST(batches_that_are_never_answered_are_given_up_when_handshakes_are),
 	};
 
 	return cmocka_run_group_tests_name("data", tests, NULL, NULL);
