@@ -55,7 +55,7 @@ wg_private_key_set(struct wg_device *device, const struct private_key *key, stru
 	for (peer = NULL; (peer = roster_next(&device->peers, peer));) {
 		bytes_wipe(peer->static_static, sizeof(peer->static_static));
 		peer->ss_state = SS_UNKNOWN;
-		noise_wipe(&peer->handshake);
+		peer_handshake_forget(peer);
 		peer->last_sent = 0;
 		device_order_simple(device, peer, WG_ORDER_SENDING_STOP, out);
 	}
@@ -187,7 +187,7 @@ access_stop(const struct turn *turn, struct wg_peer *peer)
 {
 	struct timer_heap *heap = &turn->device->timers;
 
-	noise_wipe(&peer->handshake);
+	peer_handshake_forget(peer);
 	timers_stop(heap, &peer->timers, TIMER_RETRANSMIT);
 	timers_stop(heap, &peer->timers, TIMER_NEW_HANDSHAKE);
 	timers_stop(heap, &peer->timers, TIMER_KEEPALIVE);
@@ -203,7 +203,7 @@ wg_peer_access_set(struct wg_device *device, struct wg_peer *peer, enum wg_acces
 
 	if (access == peer->access && end == peer->end_at)
 		return;
-	peer->access = access;
+	peer->access = (uint8_t)access;
 	if (end != peer->end_at)
 		peer->end = wg_end_at(end, now);
 	peer->end_at = end;

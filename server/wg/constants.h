@@ -47,6 +47,8 @@
 #define WG_ALLOWED_MAX (1U << 22) /* allowed IPs of a device */
 #define WG_STAGED_PER_PEER 128
 #define WG_STAGED_MAX 4096 /* packets of all peers of a path */
+#define WG_REPLAY_MAX (1U << 18) /* sessions of a path with a whole replay window, 1 KiB each */
+#define WG_REPLAY_SPARE 1024     /* windows made before they are needed */
 
 /* A peer's own limit lets through at once what it allows in that time, and a superframe in any case. */
 #define WG_LIMIT_BURST_TIME MILLISECONDS(100)

@@ -146,7 +146,7 @@ peer_source_forget(struct wg_device *device, struct wg_peer *peer, const struct 
 void
 peer_keys_clear(struct wg_device *device, struct wg_peer *peer, const struct wg_effects *out)
 {
-	noise_wipe(&peer->handshake);
+	peer_handshake_forget(peer);
 	peer->previous.used = peer->current.used = peer->next.used = false;
 	device_order_simple(device, peer, WG_ORDER_KEYPAIRS_CLEAR, out);
 }

@@ -106,9 +106,13 @@ handshake_initiate(const struct turn *turn, struct wg_peer *peer, bool retry)
 	peer->last_sent = turn->now.boot;
 	if (static_static_ready(device, peer) < 0)
 		return;
+	if (!peer->handshake)
+		peer->handshake = calloc(1, sizeof(*peer->handshake));
+	if (!peer->handshake)
+		return;
 	timestamp_write(timestamp, turn->now.wall);
 	device->random.fill(device->random.ctx, ephemeral.b, sizeof(ephemeral.b));
-	r = noise_initiation_write(&peer->handshake, &device->identity, &peer->key, peer->static_static,
+	r = noise_initiation_write(peer->handshake, &device->identity, &peer->key, peer->static_static,
 				   &ephemeral, timestamp, index_new(device, peer), message);
 	bytes_wipe(&ephemeral, sizeof(ephemeral));
 	if (r < 0)
@@ -120,20 +124,21 @@ handshake_initiate(const struct turn *turn, struct wg_peer *peer, bool retry)
 
 /* Hands the keys of a handshake that is done to the path. */
 static void
-session_begin(const struct turn *turn, struct wg_peer *peer, bool initiator)
+session_begin(const struct turn *turn, struct wg_peer *peer, struct noise_handshake *handshake,
+	      bool initiator)
 {
 	struct wg_order order = {
 		.type = WG_ORDER_KEYPAIR_INSTALL,
 		.install =
 			{
-				.local_index = peer->handshake.local_index,
-				.remote_index = peer->handshake.remote_index,
+				.local_index = handshake->local_index,
+				.remote_index = handshake->remote_index,
 				.birth = turn->now.boot,
 				.initiator = initiator,
 			},
 	};
 
-	noise_keys(&peer->handshake, initiator, order.install.sending, order.install.receiving);
+	noise_keys(handshake, initiator, order.install.sending, order.install.receiving);
 	index_installed(peer, order.install.local_index, initiator);
 	device_order(turn->device, peer, &order, turn->out);
 	bytes_wipe(&order, sizeof(order));
@@ -151,7 +156,7 @@ handshake_complete(const struct turn *turn, struct wg_peer *peer)
 }
 
 static enum wg_drop
-respond(const struct turn *turn, struct wg_peer *peer)
+respond(const struct turn *turn, struct wg_peer *peer, struct noise_handshake *handshake)
 {
 	struct wg_device *device = turn->device;
 	uint8_t message[WG_RESPONSE_LEN];
@@ -160,15 +165,13 @@ respond(const struct turn *turn, struct wg_peer *peer)
 
 	peer->last_sent = turn->now.boot;
 	device->random.fill(device->random.ctx, ephemeral.b, sizeof(ephemeral.b));
-	r = noise_response_write(&peer->handshake, &peer->key, &peer->psk, &ephemeral,
-				 index_new(device, peer), message);
+	r = noise_response_write(handshake, &peer->key, &peer->psk, &ephemeral, index_new(device, peer),
+				 message);
 	bytes_wipe(&ephemeral, sizeof(ephemeral));
-	if (r < 0) {
-		noise_wipe(&peer->handshake);
+	if (r < 0)
 		return WG_DROP_HANDSHAKE;
-	}
 	cookie_macs_add(&peer->cookie, &peer->key, message, sizeof(message), turn->now.boot);
-	session_begin(turn, peer, false);
+	session_begin(turn, peer, handshake, false);
 	message_send(turn, peer, message, sizeof(message));
 	return WG_DROP_NONE;
 }
@@ -220,6 +223,7 @@ static enum wg_drop
 initiation_receive(const struct turn *turn, const uint8_t *message, const struct wg_arrival *arrival)
 {
 	_cleanup_(initiation_wipe) struct noise_initiation initiation = {0};
+	_cleanup_(noise_wipe) struct noise_handshake handshake = {0};
 	const struct wg_route route = route_back(arrival);
 	uint8_t timestamp[NOISE_TIMESTAMP_LEN];
 	struct wg_peer *peer = NULL;
@@ -228,12 +232,14 @@ initiation_receive(const struct turn *turn, const uint8_t *message, const struct
 	why = initiation_judge(turn, message, &initiation, timestamp, &peer);
 	if (why != WG_DROP_NONE)
 		return why;
-	noise_initiation_take(&peer->handshake, &initiation);
+	/* There is one handshake at a time: what we began is over. */
+	peer_handshake_forget(peer);
+	noise_initiation_take(&handshake, &initiation);
 	memcpy(peer->latest_timestamp, timestamp, sizeof(timestamp));
 	peer->last_consumed = turn->now.boot;
 	peer->rx_bytes += WG_INITIATION_LEN;
 	peer_route_learn(turn, peer, &route, turn->now.boot, true);
-	why = respond(turn, peer);
+	why = respond(turn, peer, &handshake);
 	peer_received(turn, peer, turn->now.boot);
 	return why;
 }
@@ -247,18 +253,18 @@ response_receive(const struct turn *turn, const uint8_t *message, const struct w
 	struct wg_peer *peer = roster_by_number(&device->peers, index_number(&device->index, receiver));
 	enum wg_drop why;
 
-	if (!peer || peer->handshake.state != NOISE_INITIATION_SENT ||
-	    peer->handshake.local_index != receiver)
+	if (!peer || !peer->handshake || peer->handshake->local_index != receiver)
 		return WG_DROP_NO_HANDSHAKE;
 	why = device_refuses(turn, peer);
 	if (why != WG_DROP_NONE)
 		return why;
-	if (noise_response_read(&peer->handshake, &device->identity, &peer->psk, message) < 0)
+	if (noise_response_read(peer->handshake, &device->identity, &peer->psk, message) < 0)
 		return WG_DROP_HANDSHAKE;
 
 	peer->rx_bytes += WG_RESPONSE_LEN;
 	peer_route_learn(turn, peer, &route, turn->now.boot, true);
-	session_begin(turn, peer, true);
+	session_begin(turn, peer, peer->handshake, true);
+	peer_handshake_forget(peer);
 	handshake_complete(turn, peer);
 	peer_received(turn, peer, turn->now.boot);
 	/* What waits goes out, or else an empty packet: the responder may not send before something came. */
@@ -276,8 +282,7 @@ cookie_receive(const struct turn *turn, const uint8_t *message)
 
 	if (!peer)
 		return WG_DROP_COOKIE_REPLY;
-	if (!index_used(peer, receiver) &&
-	    (peer->handshake.state == NOISE_IDLE || peer->handshake.local_index != receiver))
+	if (!index_used(peer, receiver) && (!peer->handshake || peer->handshake->local_index != receiver))
 		return WG_DROP_COOKIE_REPLY;
 	return cookie_reply_read(&peer->cookie, &peer->key, message, turn->now.boot) == 0
 		       ? WG_DROP_NONE

@@ -59,15 +59,18 @@ mix_ephemeral(struct working *w, const uint8_t e[KEY_LEN])
 	hash_kdf(w->s.chaining_key, NULL, NULL, w->s.chaining_key, e, KEY_LEN);
 }
 
-/* libsodium refuses the result zero, which keys of low order give. */
+/*
+ * libsodium refuses the result zero, which keys of low order give.  @keyed: something is encrypted before
+ * the next mixing; else the key that would come of it is not worked out.
+ */
 static int
-mix_dh(struct working *w, const struct private_key *secret, const uint8_t remote[KEY_LEN])
+mix_dh(struct working *w, const struct private_key *secret, const uint8_t remote[KEY_LEN], bool keyed)
 {
 	uint8_t shared[KEY_LEN];
 	int r = 0;
 
 	if (crypto_scalarmult(shared, secret->b, remote) == 0)
-		mix_key(w, shared);
+		hash_kdf(w->s.chaining_key, keyed ? w->key : NULL, NULL, w->s.chaining_key, shared, KEY_LEN);
 	else
 		r = -EKEYREJECTED;
 	bytes_wipe(shared, sizeof(shared));
@@ -129,7 +132,7 @@ noise_initiation_write(struct noise_handshake *handshake, const struct noise_ide
 	mix_ephemeral(&w, message + INITIATION_EPHEMERAL);
 
 	/* es */
-	r = mix_dh(&w, ephemeral, remote->b);
+	r = mix_dh(&w, ephemeral, remote->b, true);
 	if (r < 0)
 		return r;
 
@@ -165,7 +168,7 @@ noise_initiation_open(struct noise_initiation *ret, const struct noise_identity 
 	mix_ephemeral(&w, ret->remote_ephemeral.b);
 
 	/* es */
-	r = mix_dh(&w, &identity->secret, ret->remote_ephemeral.b);
+	r = mix_dh(&w, &identity->secret, ret->remote_ephemeral.b, true);
 	if (r < 0)
 		return r;
 
@@ -225,12 +228,12 @@ noise_response_write(struct noise_handshake *handshake, const struct public_key 
 	mix_ephemeral(&w, message + RESPONSE_EPHEMERAL);
 
 	/* ee */
-	r = mix_dh(&w, ephemeral, handshake->remote_ephemeral.b);
+	r = mix_dh(&w, ephemeral, handshake->remote_ephemeral.b, false);
 	if (r < 0)
 		return r;
 
 	/* se */
-	r = mix_dh(&w, ephemeral, remote->b);
+	r = mix_dh(&w, ephemeral, remote->b, false);
 	if (r < 0)
 		return r;
 
@@ -260,12 +263,12 @@ noise_response_read(struct noise_handshake *handshake, const struct noise_identi
 	mix_ephemeral(&w, e);
 
 	/* ee */
-	r = mix_dh(&w, &handshake->ephemeral, e);
+	r = mix_dh(&w, &handshake->ephemeral, e, false);
 	if (r < 0)
 		return r;
 
 	/* se */
-	r = mix_dh(&w, &identity->secret, e);
+	r = mix_dh(&w, &identity->secret, e, false);
 	if (r < 0)
 		return r;
 

@@ -20,7 +20,7 @@ path_new(const struct path_config *config, struct wg_path **ret)
 	if (!path)
 		return -ENOMEM;
 	memset(path, 0, sizeof(*path));
-	path->aead = config->aead;
+	path->sessions = (struct session_store){.aead = config->aead, .pool.max = WG_REPLAY_MAX};
 	path->index = config->index;
 	path->worker = config->worker;
 	TAILQ_INIT(&path->ready);
@@ -41,7 +41,8 @@ peer_free(struct wg_path *path, struct path_peer *peer)
 	path->pages[peer->id.number / PATH_PAGE][peer->id.number % PATH_PAGE] = NULL;
 	path_note_nothing(path, peer);
 	path_unready(path, peer);
-	sessions_clear(&peer->sessions, path->aead);
+	sessions_clear(&peer->sessions, &path->sessions);
+	free(peer->limits);
 	free(peer);
 }
 
@@ -57,6 +58,7 @@ path_free(struct wg_path *path)
 		free(path->pages[i]);
 	}
 	staged_done(&path->staged);
+	replay_pool_done(&path->sessions.pool);
 	bytes_wipe(path, sizeof(*path));
 	free(path);
 }
@@ -128,7 +130,7 @@ order_peer_add(struct wg_path *path, const struct wg_order *order)
 	peer = calloc(1, sizeof(*peer));
 	if (!peer)
 		return -ENOMEM;
-	peer->id = peer->report.peer = order->peer;
+	peer->id = order->peer;
 	peer->allowed = order->add.allowed;
 	peer->domain = order->add.domain;
 	*place = peer;
@@ -138,11 +140,12 @@ order_peer_add(struct wg_path *path, const struct wg_order *order)
 static int
 order_install(struct wg_path *path, struct path_peer *peer, const struct wg_order *order)
 {
-	struct session *session = session_new(path->aead, order);
+	struct session *session = session_new(&path->sessions, order);
 
 	if (!session)
 		return -ENOMEM;
-	sessions_install(&peer->sessions, path->aead, session);
+	sessions_install(&peer->sessions, &path->sessions, session);
+	session_store_fill(&path->sessions);
 	if (session->initiator) {
 		peer->last_minute = false;
 		path_ready(path, peer);
@@ -171,7 +174,7 @@ order_route(struct wg_path *path, struct path_peer *peer, const struct wg_order 
 		return;
 	peer->route = order->route.route;
 	peer->learned = order->route.learned;
-	peer->report.flags &= ~(uint32_t)WG_REPORT_ROUTE;
+	peer->news.flags &= ~(uint32_t)WG_REPORT_ROUTE;
 	path_ready(path, peer);
 }
 
@@ -189,12 +192,23 @@ order_access(struct wg_path *path, struct path_peer *peer, const struct wg_order
 		path_purge(path, peer, WG_DROP_QUARANTINE);
 }
 
-static void
+/* Without memory the rates stay as they were. */
+static int
 order_limits(struct path_peer *peer, const struct wg_limits *limits, struct wg_now now)
 {
-	bucket_set(&peer->rx, limits->rate_rx, now.boot);
-	bucket_set(&peer->tx, limits->rate_tx, now.boot);
 	peer->mtu = limits->mtu;
+	if (limits->rate_rx == 0 && limits->rate_tx == 0) {
+		free(peer->limits);
+		peer->limits = NULL;
+		return 0;
+	}
+	if (!peer->limits)
+		peer->limits = calloc(1, sizeof(*peer->limits));
+	if (!peer->limits)
+		return -ENOMEM;
+	bucket_set(&peer->limits->rx, limits->rate_rx, now.boot);
+	bucket_set(&peer->limits->tx, limits->rate_tx, now.boot);
+	return 0;
 }
 
 static void
@@ -219,7 +233,7 @@ peer_order(struct wg_path *path, struct path_peer *peer, const struct wg_order *
 	case WG_ORDER_KEYPAIR_INSTALL:
 		return order_install(path, peer, order);
 	case WG_ORDER_KEYPAIRS_CLEAR:
-		sessions_clear(&peer->sessions, path->aead);
+		sessions_clear(&peer->sessions, &path->sessions);
 		break;
 	case WG_ORDER_SENDING_STOP:
 		sessions_stop(&peer->sessions);
@@ -240,8 +254,7 @@ peer_order(struct wg_path *path, struct path_peer *peer, const struct wg_order *
 		order_access(path, peer, order);
 		break;
 	case WG_ORDER_LIMITS:
-		order_limits(peer, &order->limits, now);
-		break;
+		return order_limits(peer, &order->limits, now);
 	}
 	return 0;
 }

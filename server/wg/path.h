@@ -36,7 +36,10 @@ int path_new(const struct path_config *config, struct wg_path **ret) _must_check
 void path_free(struct wg_path *path);
 void path_freep(struct wg_path **path);
 
-/* Obeys @order and wipes the keys in it.  -ENOMEM: the peer or session does not exist then. */
+/*
+ * Obeys @order and wipes the keys in it.  -ENOMEM: the peer or session does not exist then, or its rates
+ * stay as they were.
+ */
 int path_order(struct wg_path *path, struct wg_order *order, struct wg_now now) _must_check_;
 
 /* A data message that came in (WG_KIND_DATA), and what became of it. */

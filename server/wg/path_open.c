@@ -40,6 +40,18 @@ drop_one(struct wg_path *path, struct path_in *in, enum wg_drop why)
 	wg_count(&path->counters, why, 1);
 }
 
+static bool
+rx_has(const struct path_peer *peer, uint32_t len)
+{
+	return !peer->limits || bucket_has(&peer->limits->rx, len);
+}
+
+static bool
+rx_take(struct path_peer *peer, uint32_t len)
+{
+	return !peer->limits || bucket_take(&peer->limits->rx, len);
+}
+
 /*
  * What can be said of a message before the AEAD.  Beyond the peer's rate it is refused without that work,
  * but nothing is charged yet, or a forger would spend what is the peer's; the first message on a new
@@ -54,7 +66,7 @@ message_refuse(const struct path_peer *peer, const struct session *session, cons
 		return WG_DROP_KEY_EXPIRED;
 	if (!replay_fresh(&session->replay, counter))
 		return WG_DROP_REPLAY;
-	if (in->len > WG_DATA_MIN && !bucket_has(&peer->rx, in->len) && session != peer->sessions.next)
+	if (in->len > WG_DATA_MIN && !rx_has(peer, in->len) && session != peer->sessions.next)
 		return WG_DROP_RATE;
 	return WG_DROP_NONE;
 }
@@ -139,7 +151,7 @@ jobs_judge(struct wg_path *path, struct path_peer *peer, struct session *session
 			drop_one(path, in, WG_DROP_AUTHENTICATION);
 			continue;
 		}
-		if (!replay_accept(&session->replay, path->jobs[i].counter)) {
+		if (!replay_accept(&session->replay, &path->sessions.pool, path->jobs[i].counter)) {
 			drop_one(path, in, WG_DROP_REPLAY);
 			continue;
 		}
@@ -149,7 +161,7 @@ jobs_judge(struct wg_path *path, struct path_peer *peer, struct session *session
 		in->plain_len = 0;
 		if (in->len > WG_DATA_MIN) {
 			opened->data++;
-			why = bucket_take(&peer->rx, in->len) ? packet_check(peer, in) : WG_DROP_RATE;
+			why = rx_take(peer, in->len) ? packet_check(peer, in) : WG_DROP_RATE;
 			if (why != WG_DROP_NONE) {
 				drop_one(path, in, why);
 				continue;
@@ -191,9 +203,9 @@ run_done(struct wg_path *path, struct path_peer *peer, const struct session *ses
 {
 	endpoint_learn(path, peer, opened->arrival, now);
 	if (session == peer->sessions.next) {
-		sessions_confirm(&peer->sessions, path->aead);
+		sessions_confirm(&peer->sessions, &path->sessions);
 		peer->last_minute = false;
-		peer->report.confirmed = session->local;
+		peer->news.confirmed = session->local;
 		path_note(path, peer, WG_REPORT_CONFIRMED, now);
 		path_ready(path, peer);
 	}
@@ -261,9 +273,10 @@ open_run(struct wg_path *path, uint32_t index, struct path_in *in, unsigned n, s
 		return;
 	}
 
-	bucket_fill(&peer->rx, now.boot);
+	if (peer->limits)
+		bucket_fill(&peer->limits->rx, now.boot);
 	jobs = jobs_make(path, peer, session, in, n);
-	path->aead->open(path->aead->ctx, path->jobs, jobs);
+	path->sessions.aead->open(path->sessions.aead->ctx, path->jobs, jobs);
 	jobs_judge(path, peer, session, in, jobs, &opened);
 	if (opened.arrival)
 		run_done(path, peer, session, &opened, now);

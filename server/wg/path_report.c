@@ -25,7 +25,7 @@ unqueue(struct wg_path *path, struct path_peer *peer)
 void
 path_note(struct wg_path *path, struct path_peer *peer, unsigned flags, struct wg_now now)
 {
-	peer->report.flags |= flags;
+	peer->news.flags |= flags;
 	if (peer->queue == REPORT_URGENT)
 		return;
 	if (quiet(peer->reported, now) || (flags & WG_REPORT_HANDSHAKE_WANTED && quiet(peer->wanted, now))) {
@@ -49,18 +49,18 @@ path_note_nothing(struct wg_path *path, struct path_peer *peer)
 void
 path_note_sent(struct wg_path *path, struct path_peer *peer, bool data, uint64_t bytes, struct wg_now now)
 {
-	struct wg_report *report = &peer->report;
+	struct path_news *news = &peer->news;
 	unsigned flags = WG_REPORT_SENT;
 
-	report->sent = now.boot;
-	report->tx_bytes += bytes;
+	news->sent = now.boot;
+	peer->tx_bytes += bytes;
 	peer->unanswered = false;
-	report->data_received = 0;
-	report->flags &= ~(uint32_t)(WG_REPORT_DATA_RECEIVED | WG_REPORT_MORE_RECEIVED);
+	news->data_received = 0;
+	news->flags &= ~(uint32_t)(WG_REPORT_DATA_RECEIVED | WG_REPORT_MORE_RECEIVED);
 	if (data) {
 		flags |= WG_REPORT_DATA_SENT;
-		if (report->data_sent == 0)
-			report->data_sent = now.boot;
+		if (news->data_sent == 0)
+			news->data_sent = now.boot;
 	}
 	path_note(path, peer, flags, now);
 }
@@ -69,20 +69,20 @@ void
 path_note_received(struct wg_path *path, struct path_peer *peer, unsigned data, uint64_t bytes,
 		   struct wg_now now)
 {
-	struct wg_report *report = &peer->report;
+	struct path_news *news = &peer->news;
 	unsigned flags = WG_REPORT_RECEIVED;
 
 	peer->batched = 0;
-	report->received = now.boot;
-	report->rx_bytes += bytes;
-	report->data_sent = 0;
-	report->flags &= ~(uint32_t)WG_REPORT_DATA_SENT;
+	news->received = now.boot;
+	peer->rx_bytes += bytes;
+	news->data_sent = 0;
+	news->flags &= ~(uint32_t)WG_REPORT_DATA_SENT;
 	if (data > 0) {
 		flags |= WG_REPORT_DATA_RECEIVED;
 		if (data > 1 || peer->unanswered)
 			flags |= WG_REPORT_MORE_RECEIVED;
-		if (report->data_received == 0)
-			report->data_received = now.boot;
+		if (news->data_received == 0)
+			news->data_received = now.boot;
 		peer->unanswered = true;
 	}
 	path_note(path, peer, flags, now);
@@ -91,22 +91,27 @@ path_note_received(struct wg_path *path, struct path_peer *peer, unsigned data, 
 static void
 report_take(struct path_peer *peer, struct wg_now now, struct wg_report *out)
 {
-	struct wg_report *report = &peer->report;
+	const struct path_news *news = &peer->news;
 
-	if (report->flags & WG_REPORT_ROUTE) {
-		report->route = peer->route;
-		report->learned = peer->learned;
-	}
-	*out = *report;
-	peer->reported = now.boot;
-	if (report->flags & WG_REPORT_HANDSHAKE_WANTED)
-		peer->wanted = now.boot;
-	/* The bytes go on counting. */
-	*report = (struct wg_report){
+	*out = (struct wg_report){
 		.peer = peer->id,
-		.tx_bytes = report->tx_bytes,
-		.rx_bytes = report->rx_bytes,
+		.flags = news->flags,
+		.confirmed = news->confirmed,
+		.sent = news->sent,
+		.received = news->received,
+		.data_sent = news->data_sent,
+		.data_received = news->data_received,
+		.tx_bytes = peer->tx_bytes,
+		.rx_bytes = peer->rx_bytes,
 	};
+	if (news->flags & WG_REPORT_ROUTE) {
+		out->route = peer->route;
+		out->learned = peer->learned;
+	}
+	peer->reported = now.boot;
+	if (news->flags & WG_REPORT_HANDSHAKE_WANTED)
+		peer->wanted = now.boot;
+	peer->news = (struct path_news){0};
 }
 
 unsigned
@@ -114,6 +119,7 @@ path_reports(struct wg_path *path, struct wg_now now, struct wg_report *out, uns
 {
 	unsigned n = 0;
 
+	session_store_fill(&path->sessions);
 	while (n < max) {
 		struct path_peer *peer = TAILQ_FIRST(&path->urgent);
 

@@ -58,7 +58,7 @@ seal_chunk(struct wg_path *path, struct session *session, struct path_out *out, 
 			.len = len + pad,
 		};
 	}
-	path->aead->seal(path->aead->ctx, path->jobs, n);
+	path->sessions.aead->seal(path->sessions.aead->ctx, path->jobs, n);
 	return bytes;
 }
 
@@ -122,13 +122,14 @@ static unsigned
 rate_take(struct wg_path *path, struct path_peer *peer, const struct path_out *out, unsigned n, uint32_t mtu,
 	  struct wg_now now)
 {
+	struct bucket *tx = peer->limits ? &peer->limits->tx : NULL;
 	unsigned passed = 0;
 
-	if (peer->tx.rate == 0)
+	if (!tx)
 		return n;
-	bucket_fill(&peer->tx, now.boot);
+	bucket_fill(tx, now.boot);
 	while (passed < n &&
-	       bucket_take(&peer->tx, out[passed].len + padding(out[passed].len, mtu) + WG_DATA_OVERHEAD))
+	       bucket_take(tx, out[passed].len + padding(out[passed].len, mtu) + WG_DATA_OVERHEAD))
 		passed++;
 	if (passed < n)
 		wg_count(&path->counters, WG_DROP_RATE, n - passed);

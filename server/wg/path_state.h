@@ -33,6 +33,17 @@ struct owned_source {
 	uint8_t addr[16];
 };
 
+/* What a report will say; the words are wg_report's. */
+struct path_news {
+	uint32_t flags, confirmed;
+	nsec_t sent, received, data_sent, data_received;
+};
+
+/* Limits of a peer that has some. */
+struct path_limits {
+	struct bucket rx, tx;
+};
+
 enum report_queue { REPORT_NOWHERE, REPORT_WAITING, REPORT_URGENT };
 
 struct path_peer {
@@ -42,7 +53,7 @@ struct path_peer {
 	uint16_t domain;
 	uint16_t mtu; /* 0: the interface's */
 	struct owned_source source;
-	struct bucket rx, tx;
+	struct path_limits *limits; /* NULL: no rate */
 
 	struct wg_route route;
 	nsec_t learned;
@@ -55,9 +66,10 @@ struct path_peer {
 	bool ready; /* in the list of those to flush */
 	TAILQ_ENTRY(path_peer) ready_link;
 
-	struct wg_report report; /* what happened since the last one */
-	bool unanswered;         /* data came, and nothing was sent since */
-	nsec_t batched;          /* when the first batch went since anything came; 0: none did */
+	struct path_news news;       /* since the last report */
+	uint64_t tx_bytes, rx_bytes; /* so far */
+	bool unanswered;             /* data came, and nothing was sent since */
+	nsec_t batched;              /* when the first batch went since anything came; 0: none did */
 	nsec_t reported, wanted; /* when the last report, the last with HANDSHAKE_WANTED, went; 0: never */
 	nsec_t due;
 	enum report_queue queue;
@@ -67,7 +79,7 @@ struct path_peer {
 TAILQ_HEAD(path_peers, path_peer);
 
 struct wg_path {
-	const struct aead *aead;
+	struct session_store sessions;
 	struct wg_index index;
 	unsigned worker;
 	struct path_peer **pages[PATH_PAGES];

@@ -19,12 +19,29 @@ roster_init(struct roster *peers, uint32_t max, const struct wg_random *random)
 }
 
 void
+peer_handshake_forget(struct wg_peer *peer)
+{
+	if (peer->handshake)
+		noise_wipe(peer->handshake);
+	free(peer->handshake);
+	peer->handshake = NULL;
+}
+
+static void
+peer_free(struct wg_peer *peer)
+{
+	if (!peer)
+		return;
+	peer_handshake_forget(peer);
+	bytes_wipe(peer, sizeof(*peer));
+	free(peer);
+}
+
+void
 roster_done(struct roster *peers)
 {
 	for (uint32_t i = 0; i < peers->top; i++) {
-		if (peers->numbers[i])
-			bytes_wipe(peers->numbers[i], sizeof(*peers->numbers[i]));
-		free(peers->numbers[i]);
+		peer_free(peers->numbers[i]);
 	}
 	free(peers->buckets);
 	free(peers->numbers);
@@ -128,8 +145,7 @@ roster_remove(struct roster *peers, struct wg_peer *peer)
 	peers->numbers[peer->id.number] = NULL;
 	peers->unused[peers->unused_count++] = peer->id.number;
 	peers->count--;
-	bytes_wipe(peer, sizeof(*peer));
-	free(peer);
+	peer_free(peer);
 }
 
 struct wg_peer *

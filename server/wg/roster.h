@@ -20,34 +20,35 @@ struct peer_index {
 
 enum static_static { SS_UNKNOWN, SS_READY, SS_REFUSED };
 
+/* One of a hundred thousand: what most do not need most of the time is elsewhere. */
 struct wg_peer {
 	struct wg_peer_id id;
-	unsigned worker;
 	struct wg_peer *same_hash;
 	struct wg_domain *domain;
 	TAILQ_ENTRY(wg_peer) same_domain;
 
 	struct public_key key;
 	struct preshared_key psk;
-	enum static_static ss_state; /* made when first needed, for as long as our key is the same */
 	uint8_t static_static[KEY_LEN];
-	struct noise_handshake handshake;
+	enum static_static ss_state; /* made when first needed, for as long as our key is the same */
+	uint32_t generation;         /* of indices */
+	struct noise_handshake *handshake; /* an initiation of ours that is not answered; NULL: none */
 	struct cookie cookie;
-	uint8_t latest_timestamp[NOISE_TIMESTAMP_LEN];
 	nsec_t last_consumed;                      /* an initiation of the peer; 0: never */
 	nsec_t last_sent;                          /* an initiation or a response of ours; 0: never */
-	uint32_t generation;                       /* of indices */
 	struct peer_index previous, current, next; /* as the path has them, as far as we know */
+	uint8_t latest_timestamp[NOISE_TIMESTAMP_LEN];
 
-	struct timers timers;
 	unsigned attempts;
-	bool another_keepalive;
+	struct timers timers;
 	nsec_t keepalive_ordered; /* one that must not be taken for an answer to later data; 0: none */
+	bool another_keepalive;
 
+	uint8_t access; /* enum wg_access */
+	uint16_t keepalive;
+	unsigned worker;
 	struct wg_route route;
 	nsec_t learned;
-	uint16_t keepalive;
-	enum wg_access access;
 	time_t end_at;
 	struct wg_end end;
 	struct allowedips_list allowed;
@@ -57,6 +58,9 @@ struct wg_peer {
 	uint64_t rx_bytes, tx_bytes;           /* handshakes */
 	uint64_t path_rx_bytes, path_tx_bytes; /* as the path said last */
 };
+
+/* What we began is over. */
+void peer_handshake_forget(struct wg_peer *peer);
 
 struct roster {
 	uint8_t hash_key[16];

@@ -13,12 +13,19 @@
 struct session {
 	uint32_t local, remote; /* indices */
 	nsec_t birth;
-	bool initiator;
-	bool sending;     /* may send: not too old, not used up, our key is still the same */
 	uint64_t counter; /* of the next message to send */
 	void *send_context, *receive_context; /* the back end's, may be NULL */
 	uint8_t send_key[AEAD_KEY_LEN], receive_key[AEAD_KEY_LEN];
 	struct replay replay;
+	bool initiator;
+	bool sending; /* may send: not too old, not used up, our key is still the same */
+};
+
+/* What all sessions of a path are made with. */
+struct session_store {
+	const struct aead *aead;
+	struct replay_pool pool;
+	uint32_t count;
 };
 
 /*
@@ -30,14 +37,17 @@ struct sessions {
 };
 
 /* NULL: no memory. */
-struct session *session_new(const struct aead *aead, const struct wg_order *install);
+struct session *session_new(struct session_store *store, const struct wg_order *install);
+
+/* Off the packet path: rings for sessions that may need one soon, as far as there is memory. */
+void session_store_fill(struct session_store *store);
 
 /* Takes @session. */
-void sessions_install(struct sessions *sessions, const struct aead *aead, struct session *session);
+void sessions_install(struct sessions *sessions, struct session_store *store, struct session *session);
 
 /* A first packet came on next: it is current. */
-void sessions_confirm(struct sessions *sessions, const struct aead *aead);
-void sessions_clear(struct sessions *sessions, const struct aead *aead);
+void sessions_confirm(struct sessions *sessions, struct session_store *store);
+void sessions_clear(struct sessions *sessions, struct session_store *store);
 
 /* Our private key changed: what there is receives, but sends no more. */
 void sessions_stop(struct sessions *sessions);

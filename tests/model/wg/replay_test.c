@@ -17,6 +17,7 @@
 #define SPAN   (1U << 20) /* counters that the naive model can hold, from a base */
 
 static struct replay replay;
+static struct replay_pool pool = {.max = 2 * REPLAY_CHUNK};
 static uint8_t *seen;
 static uint64_t base, top;
 static bool any;
@@ -33,6 +34,8 @@ setup(void **state)
 static int
 teardown(void **state)
 {
+	replay_done(&replay, &pool);
+	replay_pool_done(&pool);
 	free(seen);
 	return 0;
 }
@@ -40,7 +43,9 @@ teardown(void **state)
 static void
 begin(uint64_t from)
 {
+	replay_done(&replay, &pool);
 	memset(&replay, 0, sizeof(replay));
+	assert_int_equal(replay_pool_fill(&pool, 1), 0);
 	memset(seen, 0, SPAN);
 	base = from;
 	top = 0;
@@ -54,7 +59,7 @@ offer(uint64_t counter)
 	const bool fresh = !seen[at] && (!any || counter >= top || top - counter <= WINDOW);
 
 	assert_true(at < SPAN);
-	if (replay_fresh(&replay, counter) != fresh || replay_accept(&replay, counter) != fresh)
+	if (replay_fresh(&replay, counter) != fresh || replay_accept(&replay, &pool, counter) != fresh)
 		fail_msg("counter %" PRIu64 ", top %" PRIu64 ": expected %s", counter, top,
 			 fresh ? "fresh" : "old");
 	if (fresh) {
@@ -162,6 +167,96 @@ the_end_of_the_numbers_agrees(void **state)
 	offer(UINT64_MAX - 1);
 }
 
+/*
+ * Both forms of a window: the one begins with the few words and finds a ring when it needs it, or finds none
+ * for a while.  What it accepts is new by the model, at most once, and everything that is new and recent
+ * enough for the form it has.
+ */
+static void
+a_short_window_is_exact_below_256_and_safe_without_a_ring(void **state)
+{
+	for (unsigned round = 0; round < 300; round++) {
+		struct replay_pool empty = {.max = REPLAY_CHUNK};
+		struct replay short_one = {0};
+		const unsigned fill_at = (unsigned)random_below(3000);
+		uint64_t at = 0, short_since = UINT64_MAX;
+
+		memset(seen, 0, SPAN);
+		top = 0;
+		for (unsigned i = 0; i < 3000; i++) {
+			uint64_t counter;
+			bool was_fresh, accepted, recent;
+
+			if (i == fill_at)
+				assert_int_equal(replay_pool_fill(&empty, 1), 0);
+			at += random_below(random_below(20) ? 3 : 1000);
+			counter = random_below(random_below(4) ? 300 : 9000);
+			counter = at - MIN(at, counter);
+			was_fresh = replay_fresh(&short_one, counter);
+			accepted = replay_accept(&short_one, &empty, counter);
+			assert_int_equal(accepted, was_fresh);
+			if (accepted && seen[counter])
+				fail_msg("counter %" PRIu64 " was accepted twice", counter);
+			if (!short_one.ring && short_one.top >= REPLAY_NEAR_BITS)
+				short_since = i; /* what it forgot meanwhile counts as seen */
+			recent = counter >= top || top - counter <= REPLAY_NEAR_WINDOW ||
+				 (short_since == UINT64_MAX && top - counter <= WINDOW);
+			if (!accepted && !seen[counter] && recent)
+				fail_msg("counter %" PRIu64 ", top %" PRIu64 ": refused", counter, top);
+			seen[counter] |= accepted;
+			top = MAX(top, counter);
+		}
+		assert_non_null(short_one.ring);
+		replay_done(&short_one, &empty);
+		assert_int_equal(empty.left, REPLAY_CHUNK);
+		replay_pool_done(&empty);
+	}
+}
+
+static void
+few_counters_need_no_ring(void **state)
+{
+	begin(0);
+	for (uint64_t c = 0; c < REPLAY_NEAR_BITS; c++)
+		offer(c ^ 1);
+	for (uint64_t c = 0; c < REPLAY_NEAR_BITS; c++)
+		offer(c);
+	assert_null(replay.ring);
+	offer(REPLAY_NEAR_BITS);
+	assert_non_null(replay.ring);
+	for (uint64_t c = 0; c <= REPLAY_NEAR_BITS; c++)
+		offer(c);
+}
+
+static void
+a_pool_has_a_ceiling_and_gives_out_each_ring_once(void **state)
+{
+	struct replay_pool few = {.max = 2 * REPLAY_CHUNK + 1};
+	struct replay all[2 * REPLAY_CHUNK + 1] = {0};
+
+	assert_int_equal(replay_pool_fill(&few, REPLAY_CHUNK / 2), 0);
+	assert_int_equal(few.left, REPLAY_CHUNK);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(replay_accept(&all[i], &few, 1000));
+	assert_true(replay_pool_fill(&few, 10 * REPLAY_CHUNK) < 0);
+	assert_int_equal(few.made, 2 * REPLAY_CHUNK);
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
+			replay_accept(&all[i], &few, 1000 + i);
+			assert_int_equal(all[i].ring != NULL, i < 2 * REPLAY_CHUNK);
+			for (unsigned k = 0; k < i; k++)
+				assert_true(!all[i].ring || all[i].ring != all[k].ring);
+		}
+		assert_int_equal(few.left, 0);
+		for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
+			replay_done(&all[i], &few);
+			all[i] = (struct replay){0};
+		}
+		assert_int_equal(few.left, 2 * REPLAY_CHUNK);
+	}
+	replay_pool_done(&few);
+}
+
 int
 main(void)
 {
@@ -171,6 +266,9 @@ main(void)
 		cmocka_unit_test(every_step_forward_agrees),
 		cmocka_unit_test(sweeps_agree),
 		cmocka_unit_test(the_end_of_the_numbers_agrees),
+		cmocka_unit_test(a_short_window_is_exact_below_256_and_safe_without_a_ring),
+		cmocka_unit_test(few_counters_need_no_ring),
+		cmocka_unit_test(a_pool_has_a_ceiling_and_gives_out_each_ring_once),
 	};
 
 	return cmocka_run_group_tests_name("replay", tests, setup, teardown);
