@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/cleanup.h"
 
@@ -18,7 +19,10 @@ struct text {
 
 void text_add(struct text *text, const char *format, ...) _printf_(2, 3);
 
-/* "NAME=" and the bytes in hexadecimal. */
+/* "NAME=VALUE" and a newline: a value as it is, a number, bytes in hexadecimal.  Much faster than text_add().
+ */
+void text_add_word(struct text *text, const char *name, const char *value);
+void text_add_number(struct text *text, const char *name, uint64_t value);
 void text_add_hex(struct text *text, const char *name, const unsigned char *bytes, size_t len);
 
 static inline size_t
@@ -27,10 +31,10 @@ text_len(const struct text *text)
 	return text->end - text->start;
 }
 
-/* @len bytes have gone. */
+/* @len bytes have gone.  They are wiped (there may be keys in them); the memory stays for what comes next. */
 void text_take(struct text *text, size_t len);
 
-/* Wipes (there may be keys in it) and frees. */
+/* Wipes and frees. */
 void text_done(struct text *text);
 
 #endif
