@@ -134,6 +134,20 @@ host_domain_remove(void *ctx, const char *name)
 	return host_domain_find(ctx, name) ? -EBUSY : -ENOENT;
 }
 
+static struct wg_domain *
+host_domain_at(void *ctx, unsigned number)
+{
+	const struct tunnel *tunnel = ctx;
+
+	return number == wg_domain_number(tunnel->domain) ? tunnel->domain : NULL;
+}
+
+static const char *
+host_domain_name(void *ctx, const struct wg_domain *domain)
+{
+	return ((const struct tunnel *)ctx)->domain_name;
+}
+
 void
 tunnel_host_init(struct tunnel *tunnel)
 {
@@ -151,5 +165,7 @@ tunnel_host_init(struct tunnel *tunnel)
 		.domain_find = host_domain_find,
 		.domain_get = host_domain_get,
 		.domain_remove = host_domain_remove,
+		.domain_at = host_domain_at,
+		.domain_name = host_domain_name,
 	};
 }

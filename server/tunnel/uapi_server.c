@@ -2,13 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/bytes.h"
 #include "base/log.h"
 
-#define READ_LEN 16384
+#define READ_LEN 16384 /* and taken in a turn */
 
 struct connection {
 	struct uapi_server *server;
@@ -124,16 +125,17 @@ uapi_server_freep(struct uapi_server **server)
 	uapi_server_free(*server);
 }
 
-/* 1: all is written.  0: the reader is slow.  Negated errno: it is gone. */
+/* 1: all is written.  0: the reader is slow, or so fast that others have to wait.  Negated errno: it is gone.
+ */
 static int
 output_write(struct connection *connection)
 {
+	size_t written = 0, len;
 	const char *bytes;
-	size_t len;
 	ssize_t n;
 	int r;
 
-	for (;;) {
+	while (written < UAPI_TURN_BYTES) {
 		r = uapi_output(connection->uapi, &bytes, &len);
 		if (r < 0)
 			return r;
@@ -143,7 +145,9 @@ output_write(struct connection *connection)
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 		uapi_written(connection->uapi, (size_t)n);
+		written += (size_t)n;
 	}
+	return 0;
 }
 
 /* Hands on what was read, as far as it is taken. */
@@ -231,7 +235,7 @@ uapi_server_connect(struct uapi_server *server, int fd, enum uapi_rights rights,
 	connection->next = server->connections;
 	server->connections = connection;
 	server->n_connections++;
-	r = uapi_new(server->host, rights, &connection->uapi);
+	r = uapi_new(server->host, rights, domain, &connection->uapi);
 	if (r == 0)
 		r = loop_io_add(server->loop, fd, EPOLLIN, connection_ready, connection, &connection->io);
 	if (r < 0)
@@ -262,7 +266,7 @@ uapi_server_listen(struct uapi_server *server, int fd, enum uapi_rights rights, 
 	struct listener *listener;
 	int r;
 
-	if (strlen(domain) > UAPI_DOMAIN_MAX)
+	if (!uapi_domain_is_name(domain))
 		return -EINVAL;
 	listener = calloc(1, sizeof(*listener));
 	if (!listener)
@@ -274,7 +278,7 @@ uapi_server_listen(struct uapi_server *server, int fd, enum uapi_rights rights, 
 	}
 	*listener =
 		(struct listener){.server = server, .next = server->listeners, .fd = fd, .rights = rights};
-	memcpy(listener->domain, domain, strlen(domain));
+	snprintf(listener->domain, sizeof(listener->domain), "%s", domain);
 	r = loop_io_add(server->loop, fd, EPOLLIN, listener_ready, listener, &listener->io);
 	if (r < 0) {
 		free(listener);

@@ -9,6 +9,8 @@
 #include "server/tunnel/uapi.h"
 
 #define UAPI_CONNECTIONS_MAX 64 /* further clients wait in the listen queue */
+#define UAPI_TURN_BYTES                                                                                      \
+	(256U * 1024) /* written to a connection, then the others and timers have their turn */
 
 struct uapi_server;
 
@@ -25,7 +27,7 @@ int uapi_server_listen(struct uapi_server *server, int fd, enum uapi_rights righ
 /* The sockets of @domain are no longer listened on; connections there are stay. */
 void uapi_server_forget(struct uapi_server *server, const char *domain);
 
-/* Takes over a connection, also on failure.  @domain: as above; NULL: of requests that name none. */
+/* Takes over a connection, also on failure.  @domain: as uapi_new() has it. */
 int uapi_server_connect(struct uapi_server *server, int fd, enum uapi_rights rights,
 			const char *domain) _must_check_;
 

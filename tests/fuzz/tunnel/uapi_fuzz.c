@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "server/tunnel/uapi.h"
+#include "tests/unit/tunnel/domains.h"
 
 static void
 fill(void *ctx, void *buf, size_t len)
@@ -74,29 +75,39 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct wg_effects effects = {.send = on_send, .order = on_order};
 	const struct wg_device_config config = {.random.fill = fill, .workers = 1, .peers_max = 64};
+	struct domains domains = {.effects = &effects};
 	struct uapi_host host = {.effects = &effects,
+				 .ctx = &domains,
 				 .now = now_get,
 				 .port_get = port_get,
 				 .port_set = port_set,
 				 .mark_get = mark_get,
 				 .mark_set = mark_set,
-				 .more = more};
+				 .more = more,
+				 .domain_find = domain_find,
+				 .domain_get = domain_get,
+				 .domain_remove = domain_remove,
+				 .domain_at = domain_at,
+				 .domain_name = domain_name};
 	struct wg_device *device;
 	struct uapi *uapi;
+	char *bytes;
 	size_t piece, at = 1;
 	int closed = 0;
 
 	if (size < 1)
 		return 0;
 	piece = 1 + data[0] / 4;
-	if (wg_device_new(&config, &device) < 0)
+	bytes = malloc(size);
+	if (!bytes || wg_device_new(&config, &device) < 0)
 		abort();
-	host.device = device;
-	if (uapi_new(&host, (enum uapi_rights)(data[0] % 3), &uapi) < 0)
+	host.device = domains.device = device;
+	memcpy(bytes, data, size);
+	if (uapi_new(&host, (enum uapi_rights)(data[0] % 3), data[0] % 8 == 7 ? NULL : "wg0", &uapi) < 0)
 		abort();
 	while (at < size && !closed) {
 		const size_t n = size - at > piece ? piece : size - at;
-		const ssize_t taken = uapi_input(uapi, (const char *)data + at, n);
+		const ssize_t taken = uapi_input(uapi, bytes + at, n);
 
 		closed = taken < 0;
 		at += closed ? 0 : (size_t)taken;
@@ -104,5 +115,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	uapi_free(uapi);
 	wg_device_free(device);
+	free(bytes);
 	return 0;
 }

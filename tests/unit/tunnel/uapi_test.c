@@ -2,6 +2,7 @@
 #include "server/tunnel/uapi.h"
 
 #include "tests/unit/tunnel/packets.h"
+#include "tests/unit/tunnel/domains.h"
 
 #include <errno.h>
 
@@ -16,8 +17,9 @@
 #define PRIVATE "d8dbdcdddedfe0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f87f"
 
 static struct wg_device *device;
-static struct wg_domain *domain;
+static struct wg_domain *own; /* "wg0", that of the connection */
 static struct uapi_host host;
+static struct domains domains;
 static struct uapi *uapi;
 static uint16_t port;
 static uint32_t mark;
@@ -107,6 +109,20 @@ output_take(void)
 	}
 }
 
+/* It may write to what it is given. */
+static ssize_t
+input(const char *text, size_t len)
+{
+	char *copy = malloc(len);
+	ssize_t taken;
+
+	assert_non_null(copy);
+	memcpy(copy, text, len);
+	taken = uapi_input(uapi, copy, len);
+	free(copy);
+	return taken;
+}
+
 /* Says @text in pieces of up to @piece bytes, and returns all that is answered. */
 static const char *
 say_in(const char *text, size_t piece)
@@ -117,7 +133,7 @@ say_in(const char *text, size_t piece)
 	out[0] = '\0';
 	while (at < len) {
 		const size_t n = MIN(piece, len - at);
-		const ssize_t taken = uapi_input(uapi, text + at, n);
+		const ssize_t taken = input(text + at, n);
 
 		if (taken == -ERR_CLOSED) {
 			output_take();
@@ -143,12 +159,22 @@ assert_answer(const char *request, const char *answer)
 	assert_string_equal(say(request), answer);
 }
 
+/* Who begins with a key of ours gets words too. */
+static void
+assert_refused(const char *request, const char *words, int error)
+{
+	char answer[300];
+
+	snprintf(answer, sizeof(answer), "warren_trouble=%s\nerrno=%d\n\n", words, -error);
+	assert_string_equal(say(request), answer);
+}
+
 static void
 connect_as(enum uapi_rights rights)
 {
 	uapi_free(uapi);
 	uapi = NULL;
-	assert_int_equal(uapi_new(&host, rights, &uapi), 0);
+	assert_int_equal(uapi_new(&host, rights, "wg0", &uapi), 0);
 }
 
 static struct wg_peer *
@@ -305,7 +331,8 @@ what_is_no_request_ends_the_connection(void **state)
 	}
 	connect_as(UAPI_ALL);
 	assert_answer("get=1\ncolour=blue\n\n", "errno=-22\n\n");
-	assert_answer("get=1\nwarren_protocol=2\n\n", "errno=-22\n\n");
+	assert_answer("get=1\nwarren_protocol=2\n\n",
+		      "warren_trouble=warren_protocol: Invalid argument\nerrno=-22\n\n");
 }
 
 static void
@@ -392,8 +419,9 @@ a_full_answer_has_what_is_ours(void **state)
 		      "errno=0\n\n");
 	got = say("get=1\nwarren_protocol=1\n\n");
 	assert_non_null(strstr(got, "\nwarren_protocol=1\nwarren_public_key="));
-	assert_non_null(strstr(got, "\nwarren_aead=sodium\npublic_key=" A));
-	assert_non_null(strstr(got, "\nwarren_state=quarantined\nwarren_end=1796000100\nerrno=0\n\n"));
+	assert_non_null(strstr(got, "\nwarren_aead=sodium\nwarren_domain=wg0\npublic_key=" A));
+	assert_non_null(strstr(got, "\nwarren_state=quarantined\nwarren_end=1796000100\nwarren_rate_rx=0\n"
+				    "warren_rate_tx=0\nwarren_mtu=0\nerrno=0\n\n"));
 }
 
 static void
@@ -464,8 +492,7 @@ a_sibling_changes_peers_but_not_the_device(void **state)
 static void
 everybody_else_changes_nothing(void **state)
 {
-	static const char *const refused[] = {"replace_peers=true",   "public_key=" A,
-					      "warren_watch=true",    "listen_port=1",
+	static const char *const refused[] = {"replace_peers=true", "public_key=" A, "listen_port=1",
 					      "private_key=" PRIVATE, "colour=blue"};
 	char request[200];
 
@@ -475,6 +502,8 @@ everybody_else_changes_nothing(void **state)
 		snprintf(request, sizeof(request), "set=1\n%s\n\n", refused[i]);
 		assert_answer(request, "errno=-13\n\n");
 	}
+	assert_refused("set=1\nwarren_watch=true\n\n", "warren_watch: Permission denied", EACCES);
+	assert_refused("set=1\nwarren_domain=wg0\n\n", "warren_domain: Permission denied", EACCES);
 	say("get=1\n\n");
 	assert_non_null(strstr(out, B));
 	assert_null(strstr(out, PSK));
@@ -497,10 +526,10 @@ a_large_answer_is_made_while_it_is_read(void **state)
 			 i / 250, i % 250);
 		assert_answer(request, "errno=0\n\n");
 	}
-	assert_int_equal(uapi_input(uapi, "get=1\n\nset=1\n", 13), 7); /* the next request waits */
+	assert_int_equal(input("get=1\n\nset=1\n", 13), 7); /* the next request waits */
 	assert_int_equal(uapi_output(uapi, &bytes, &len), 0);
 	assert_in_range(len, UAPI_OUT_HIGH, UAPI_OUT_HIGH + 1000);
-	wg_peer_remove(device, wg_peer_next(domain, NULL), &effects); /* while the answer is under way */
+	wg_peer_remove(device, wg_peer_next(own, NULL), &effects); /* while the answer is under way */
 	out_len = 0;
 	output_take();
 	for (const char *at = out; (at = strstr(at, "public_key=")); at++)
@@ -523,9 +552,10 @@ a_watch_tells_what_is_true_when_it_is_read(void **state)
 	uapi_changed(uapi, id);
 	uapi_changed(uapi, (struct wg_peer_id){5, 77}); /* gone again */
 	output_take();
-	assert_string_equal(out, "public_key=" A "\nendpoint=192.0.2.1:1\nlast_handshake_time_sec=0\n"
+	assert_string_equal(out, "public_key=" A
+				 "\nwarren_domain=wg0\nendpoint=192.0.2.1:1\nlast_handshake_time_sec=0\n"
 				 "last_handshake_time_nsec=0\n\n");
-	assert_int_equal(uapi_input(uapi, "get=1\n\n", 7), 7);
+	assert_int_equal(input("get=1\n\n", 7), 7);
 	out_len = 0;
 	output_take();
 	assert_int_equal(out_len, 0);
@@ -550,9 +580,240 @@ a_slow_watcher_learns_of_all_peers_in_the_end(void **state)
 }
 
 static void
+limits_are_set_shown_and_bounded(void **state)
+{
+	static const char *const bad[] = {"warren_rate_rx=1099511627777",
+					  "warren_rate_tx=-1",
+					  "warren_rate_rx=",
+					  "warren_rate_tx=1k",
+					  "warren_mtu=1279",
+					  "warren_mtu=65536",
+					  "warren_mtu=1",
+					  "warren_mtu=x"};
+	char request[200];
+
+	assert_answer("set=1\npublic_key=" A "\nwarren_rate_rx=1099511627776\nwarren_mtu=1280\n\n",
+		      "errno=0\n\n");
+	assert_answer("set=1\npublic_key=" A "\nwarren_rate_tx=5\n\n", "errno=0\n\n");
+	assert_non_null(strstr(say("get=1\nwarren_protocol=1\n\n"),
+			       "\nwarren_rate_rx=1099511627776\nwarren_rate_tx=5\nwarren_mtu=1280\n"));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		snprintf(request, sizeof(request), "set=1\npublic_key=" A "\n%s\n\n", bad[i]);
+		assert_answer(request, "errno=-22\n\n");
+	}
+	orders = 0;
+	assert_answer("set=1\npublic_key=" A "\nwarren_rate_tx=5\nwarren_rate_rx=1099511627776\n"
+		      "warren_mtu=1280\n\n",
+		      "errno=0\n\n");
+	assert_int_equal(orders, 0);
+	assert_answer("set=1\npublic_key=" A "\nwarren_rate_rx=0\nwarren_mtu=65535\n\n", "errno=0\n\n");
+	assert_int_equal(view(A).limits.rate_rx, 0);
+	assert_int_equal(view(A).limits.rate_tx, 5);
+	assert_int_equal(view(A).limits.mtu, 65535);
+	assert_refused("set=1\nwarren_domain=wg0\npublic_key=" A "\nwarren_mtu=1200\n\n",
+		       "warren_mtu: an MTU is 0 for none, or 1280 to 65535", EINVAL);
+}
+
+static const char *
+domain_of(const char *hex)
+{
+	return domain_name(&domains, view(hex).domain);
+}
+
+static void
+a_domain_comes_with_its_first_mention_and_has_its_own_peers(void **state)
+{
+	const char *got;
+
+	assert_answer("set=1\npublic_key=" A "\nallowed_ip=10.0.0.1/32\nwarren_domain=red\npublic_key=" B
+		      "\nallowed_ip=10.0.0.1/32\n\n",
+		      "errno=0\n\n");
+	assert_string_equal(domain_of(A), "wg0");
+	assert_string_equal(domain_of(B), "red");
+	assert_non_null(allowedips_next(wg_peer_allowed(peer(A)), NULL));
+	assert_null(strstr(say("get=1\n\n"), B));
+	got = say("get=1\nwarren_domain=red\n\n");
+	assert_non_null(strstr(got, B));
+	assert_null(strstr(got, A));
+	assert_null(strstr(got, "warren_"));
+	assert_non_null(strstr(say("get=1\nwarren_domain=red\nwarren_protocol=1\n\n"),
+			       "\nwarren_domain=red\npublic_key=" B));
+	assert_answer("set=1\nwarren_domain=blue\nwarren_domain=green\n\n", "errno=0\n\n");
+	assert_non_null(domain_find(&domains, "blue"));
+	assert_non_null(domain_find(&domains, "green"));
+}
+
+static void
+all_domains_are_shown_one_after_the_other(void **state)
+{
+	assert_answer("set=1\npublic_key=" A "\nwarren_domain=red\nwarren_domain=blue\npublic_key=" B "\n\n",
+		      "errno=0\n\n");
+	say("get=1\nwarren_domain=*\n\n");
+	assert_ptr_equal(strstr(out, "warren_domain=wg0\npublic_key=" A "\n"), out);
+	assert_non_null(strstr(out, "\nwarren_domain=red\nwarren_domain=blue\npublic_key=" B "\n"));
+	assert_string_equal(out + out_len - 9, "errno=0\n\n");
+}
+
+static void
+replacing_peers_touches_one_domain(void **state)
+{
+	assert_answer("set=1\npublic_key=" A "\nwarren_domain=red\npublic_key=" B "\n\n", "errno=0\n\n");
+	assert_answer("set=1\nwarren_domain=red\nreplace_peers=true\n\n", "errno=0\n\n");
+	assert_non_null(peer(A));
+	assert_null(peer(B));
+}
+
+static void
+a_key_is_in_one_domain_only(void **state)
+{
+	static const char words[] = "public_key: the public key is a peer of domain wg0";
+
+	assert_answer("set=1\npublic_key=" A "\n\n", "errno=0\n\n");
+	assert_answer("set=1\nlisten_port=5\nwarren_domain=red\npublic_key=" A "\n\n", "errno=-17\n\n");
+	say("set=1\nwarren_domain=red\npublic_key=" A "\n\n");
+	assert_string_equal(out, "warren_trouble=the public key is a peer of domain wg0\nerrno=-17\n\n");
+	say("set=1\nwarren_domain=red\npublic_key=" A "\npublic_key=" B "\n\n");
+	assert_non_null(strstr(out, words));
+	assert_null(peer(B));
+	say("set=1\nwarren_domain=red\npublic_key=" A "\nallowed_ip=10.0.0.1/32\n\n");
+	assert_non_null(strstr(out, "errno=-17"));
+	assert_null(allowedips_next(wg_peer_allowed(peer(A)), NULL));
+	/* It is not to be in the other one: so it is, and stays where it is. */
+	assert_answer("set=1\nwarren_domain=red\npublic_key=" A "\nremove=true\npublic_key=" A
+		      "\nupdate_only=true\nallowed_ip=10.0.0.1/32\n\n",
+		      "errno=0\n\n");
+	assert_string_equal(domain_of(A), "wg0");
+	assert_null(allowedips_next(wg_peer_allowed(peer(A)), NULL));
+	/* From one to another in one request. */
+	assert_answer("set=1\nwarren_domain=wg0\npublic_key=" A
+		      "\nremove=true\nwarren_domain=red\npublic_key=" A "\n\n",
+		      "errno=0\n\n");
+	assert_string_equal(domain_of(A), "red");
+}
+
+static void
+a_domain_is_removed_with_its_peers_and_only_by_name(void **state)
+{
+	assert_answer("set=1\npublic_key=" A "\nwarren_domain=red\npublic_key=" B "\n\n", "errno=0\n\n");
+	assert_refused("set=1\nwarren_remove_domain=true\n\n",
+		       "warren_remove_domain: the domain to be removed is to be named", EINVAL);
+	assert_refused("set=1\nwarren_domain=red\nwarren_remove_domain=yes\n\n",
+		       "warren_remove_domain: Invalid argument", EINVAL);
+	assert_answer("set=1\nwarren_domain=red\nwarren_remove_domain=true\n\n", "errno=0\n\n");
+	assert_null(peer(B));
+	assert_non_null(peer(A));
+	assert_null(domain_find(&domains, "red"));
+	assert_answer("set=1\nwarren_domain=red\nwarren_remove_domain=true\n\n", "errno=0\n\n");
+	assert_null(domain_find(&domains, "red"));
+	assert_refused("set=1\nwarren_domain=red\nwarren_remove_domain=true\npublic_key=" B "\n\n",
+		       "public_key: no domain was named", ENODEV);
+	assert_refused("get=1\nwarren_domain=red\n\n", "No such device", ENODEV);
+}
+
+/* By another connection, between two lines; its number may be another's by then. */
+static void
+a_domain_that_goes_within_a_request_comes_again(void **state)
+{
+	struct wg_domain *other;
+
+	assert_string_equal(say("set=1\nwarren_domain=red\npublic_key=" A "\n"), "");
+	assert_int_equal(domain_remove(&domains, "red"), 0);
+	assert_int_equal(domain_get(&domains, "blue", &other), 0);
+	assert_answer("allowed_ip=10.0.0.1/32\npublic_key=" B "\n\n", "errno=0\n\n");
+	assert_null(peer(A));
+	assert_string_equal(domain_of(B), "red");
+}
+
+static void
+names_of_domains_are_plain_and_short(void **state)
+{
+	static const char *const bad[] = {"", "a b", "a/b", "*", "a=b", "\xc3\xa4"};
+	char request[200];
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		snprintf(request, sizeof(request), "set=1\nlisten_port=3\nwarren_domain=%s\n\n", bad[i]);
+		assert_answer(request, "errno=-22\n\n");
+		assert_int_equal(uapi_domain_is_name(bad[i]), 0);
+	}
+	snprintf(request, sizeof(request), "set=1\nwarren_domain=%0*d\n\n", UAPI_DOMAIN_MAX, 1);
+	assert_answer(request, "errno=0\n\n");
+	snprintf(request, sizeof(request), "set=1\nlisten_port=3\nwarren_domain=%0*d\n\n",
+		 UAPI_DOMAIN_MAX + 1, 1);
+	assert_answer(request, "errno=-22\n\n");
+	for (unsigned i = 0; i < DOMAINS; i++) {
+		snprintf(request, sizeof(request), "set=1\nwarren_domain=d%u\n\n", i);
+		say(request);
+	}
+	assert_string_equal(out, "warren_trouble=No space left on device\nerrno=-28\n\n");
+}
+
+static void
+a_foreign_connection_sees_its_own_domain_only(void **state)
+{
+	assert_answer("set=1\npublic_key=" A "\nwarren_domain=red\npublic_key=" B "\n\n", "errno=0\n\n");
+	connect_as(UAPI_READ);
+	assert_null(strstr(say("get=1\n\n"), B));
+	assert_non_null(strstr(say("get=1\nwarren_domain=wg0\n\n"), A));
+	assert_refused("get=1\nwarren_domain=red\n\n", "warren_domain: Permission denied", EACCES);
+	assert_refused("get=1\nwarren_domain=*\n\n", "warren_domain: Permission denied", EACCES);
+	assert_int_equal(domain_remove(&domains, "wg0"), 0);
+	assert_string_equal(say("get=1\n\n"), "errno=0\n\n");
+	assert_int_equal(domain_get(&domains, "wg0", &own), 0);
+}
+
+static void
+without_a_domain_of_its_own_it_speaks_of_the_hosts(void **state)
+{
+	connect_as(UAPI_ALL);
+	assert_answer("set=1\npublic_key=" A "\n\n", "errno=0\n\n");
+	uapi_free(uapi);
+	assert_int_equal(uapi_new(&host, UAPI_CONTROL, "no name", &uapi), -EINVAL);
+	assert_int_equal(uapi_new(&host, UAPI_CONTROL, NULL, &uapi), 0);
+	assert_non_null(strstr(say("get=1\n\n"), A));
+	assert_answer("set=1\nreplace_peers=true\npublic_key=" B "\n\n", "errno=0\n\n");
+	assert_null(peer(A));
+	assert_string_equal(domain_of(B), "wg0");
+	host.domain = NULL;
+	assert_answer("set=1\npublic_key=" A "\n\n", "errno=-19\n\n");
+	assert_string_equal(say("get=1\n\n"), "errno=0\n\n");
+	assert_answer("set=1\nwarren_domain=red\npublic_key=" A "\n\n", "errno=0\n\n");
+	assert_string_equal(domain_of(A), "red");
+}
+
+static void
+a_watch_names_the_domain_of_each_peer(void **state)
+{
+	assert_answer("set=1\npublic_key=" A "\nwarren_domain=red\npublic_key=" B "\n\n", "errno=0\n\n");
+	assert_answer("set=1\nwarren_watch=true\n\n", "errno=0\n\n");
+	uapi_changed(uapi, view(B).id);
+	out_len = 0;
+	output_take();
+	assert_string_equal(out, "public_key=" B "\nwarren_domain=red\nlast_handshake_time_sec=0\n"
+				 "last_handshake_time_nsec=0\n\n");
+	for (unsigned i = 0; i < 2 * UAPI_WATCH_QUEUE; i++)
+		uapi_changed(uapi, view(A).id);
+	out_len = 0;
+	output_take();
+	assert_non_null(strstr(out, "public_key=" A "\nwarren_domain=wg0\n"));
+	assert_non_null(strstr(out, "public_key=" B "\nwarren_domain=red\n"));
+}
+
+/* A key of that name is none of ours to be told words about, and values are never repeated. */
+static void
+words_name_the_key_and_never_the_value(void **state)
+{
+	assert_refused("set=1\nwarren_domain=wg0\nprivate_key=5ec2e7\n\n", "private_key: Invalid argument",
+		       EINVAL);
+	say("set=1\nwarren_a_key_that_is_longer_than_what_is_shown_of_it=5ec2e7\n\n");
+	assert_non_null(strstr(
+		out, "warren_trouble=warren_a_key_that_is_longer_than: Invalid argument\nerrno=-22\n\n"));
+	assert_answer("set=1\nprivate_key=00\nwarren_domain=wg0\n\n", "errno=-22\n\n");
+}
+
+static void
 initiate_shakes_hands_now(void **state)
 {
-	const struct wg_event up = {.type = WG_EVENT_UP, .domain = domain};
+	const struct wg_event up = {.type = WG_EVENT_UP, .domain = own};
 
 	assert_answer("set=1\nprivate_key=" PRIVATE "\n\n", "errno=0\n\n");
 	wg_step(device, &up, now, &effects);
@@ -571,18 +832,25 @@ setup(void **state)
 	port_answer = 0;
 	orders = initiations = 0;
 	assert_int_equal(wg_device_new(&config, &device), 0);
-	assert_int_equal(wg_domain_add(device, &domain), 0);
 	host = (struct uapi_host){.device = device,
-				  .domain = domain,
+				  .ctx = &domains,
 				  .effects = &effects,
 				  .now = now_get,
 				  .port_get = port_get,
 				  .port_set = port_set,
 				  .mark_get = mark_get,
 				  .mark_set = mark_set,
-				  .more = more};
+				  .more = more,
+				  .domain_find = domain_find,
+				  .domain_get = domain_get,
+				  .domain_remove = domain_remove,
+				  .domain_at = domain_at,
+				  .domain_name = domain_name};
 	uapi = NULL;
-	return uapi_new(&host, UAPI_ALL, &uapi);
+	domains = (struct domains){.device = device, .effects = &effects};
+	assert_int_equal(domain_get(&domains, "wg0", &own), 0);
+	host.domain = own;
+	return uapi_new(&host, UAPI_ALL, "wg0", &uapi);
 }
 
 static int
@@ -619,6 +887,18 @@ main(void)
 		TEST(a_large_answer_is_made_while_it_is_read),
 		TEST(a_watch_tells_what_is_true_when_it_is_read),
 		TEST(a_slow_watcher_learns_of_all_peers_in_the_end),
+		TEST(limits_are_set_shown_and_bounded),
+		TEST(a_domain_comes_with_its_first_mention_and_has_its_own_peers),
+		TEST(all_domains_are_shown_one_after_the_other),
+		TEST(replacing_peers_touches_one_domain),
+		TEST(a_key_is_in_one_domain_only),
+		TEST(a_domain_is_removed_with_its_peers_and_only_by_name),
+		TEST(a_domain_that_goes_within_a_request_comes_again),
+		TEST(names_of_domains_are_plain_and_short),
+		TEST(a_foreign_connection_sees_its_own_domain_only),
+		TEST(without_a_domain_of_its_own_it_speaks_of_the_hosts),
+		TEST(a_watch_names_the_domain_of_each_peer),
+		TEST(words_name_the_key_and_never_the_value),
 		TEST(initiate_shakes_hands_now),
 	};
 
