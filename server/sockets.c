@@ -6,6 +6,8 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/errors.h"
+#include "base/log.h"
 #include "server/proc/listen.h"
 
 #define INHERITED_FIRST 3 /* SD_LISTEN_FDS_START */
@@ -63,8 +65,51 @@ udp_open(uint16_t port, struct kept *ret, struct trouble *t)
 	return found ? 0 : -EAFNOSUPPORT;
 }
 
+/*
+ * The group of a port, in the order of the workers.  One that the kernel does not let grow (inherited, and
+ * another user's) is as good, only slower: workers without a socket get theirs from the others.
+ */
+static int
+udp_group(const char *name, unsigned workers, struct kept *ret, struct trouble *t)
+{
+	size_t n = kept_count(ret, name);
+
+	for (size_t i = 0; n && i < ret->n; i++) {
+		if (strcmp(ret->v[i].name, name) != 0)
+			continue;
+		for (; n < workers; n++) {
+			int fd, r = listen_udp_more(ret->v[i].fd, &fd);
+
+			if (r < 0) {
+				log_error("%s: %zu of %u sockets: the port cannot be shared among more: %s",
+					  name, n, workers, error_words(r));
+				return 0;
+			}
+			r = keep(ret, name, fd, t);
+			if (r < 0)
+				return r;
+		}
+		break;
+	}
+	return 0;
+}
+
+static int
+udp_groups(struct config *config, struct kept *ret, struct trouble *t)
+{
+	const size_t most = MAX(kept_count(ret, "udp4"), kept_count(ret, "udp6"));
+	int r;
+
+	if (most > CONFIG_WORKERS_MAX)
+		return trouble(t, -EINVAL, "LISTEN_FDS: %zu UDP sockets of a family; allowed: at most %d",
+			       most, CONFIG_WORKERS_MAX);
+	config->workers = (uint16_t)MAX(config_workers(config), most);
+	r = udp_group("udp4", config->workers, ret, t);
+	return r < 0 ? r : udp_group("udp6", config->workers, ret, t);
+}
+
 int
-sockets_open(const struct config *config, char *const env[], struct kept *ret, struct trouble *t)
+sockets_open(struct config *config, char *const env[], struct kept *ret, struct trouble *t)
 {
 	unsigned tries = 0;
 	int fd, r;
@@ -77,6 +122,9 @@ sockets_open(const struct config *config, char *const env[], struct kept *ret, s
 		if (r < 0)
 			return r;
 	}
+	r = udp_groups(config, ret, t);
+	if (r < 0)
+		return r;
 	if (!kept_has(ret, "http")) {
 		do
 			r = listen_http(&config->http_listen, &fd, t);

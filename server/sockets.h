@@ -1,6 +1,6 @@
 /*
- * The sockets of a gateway, each under the name by which children get it: udp4, udp6, http, admin, uapi:wg0,
- * routes.
+ * The sockets of a gateway, each under the name by which children get it: udp4 and udp6 (one for each
+ * worker), http, admin, uapi:wg0, routes.
  */
 #ifndef SERVER_SOCKETS_H
 #define SERVER_SOCKETS_H
@@ -17,9 +17,12 @@ struct socket_paths {
 	char admin[CONFIG_PATH_LEN], uapi[CONFIG_PATH_LEN];
 };
 
-/* UDP, HTTP and routes: inherited where a service manager hands them over, else opened. */
-int sockets_open(const struct config *config, char *const env[], struct kept *ret,
-		 struct trouble *t) _must_check_;
+/*
+ * UDP, HTTP and routes: inherited where a service manager hands them over, else opened.  The UDP sockets are
+ * made up to one for each worker; if a port has more already, there are as many workers (@config says so
+ * afterwards).
+ */
+int sockets_open(struct config *config, char *const env[], struct kept *ret, struct trouble *t) _must_check_;
 
 /* Those with a name in the file system, which sockets_remove() takes away again. */
 int sockets_open_unix(const struct config *config, const char *runtime_dir, struct kept *ret,

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -280,6 +281,18 @@ warrend_done(struct warrend *w)
 	config_done(&w->config);
 }
 
+/* A queue of every device for each worker, in our hands and in the tunnel's: more than the usual limit. */
+static void
+files_allow(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static int
 gateway_main(const struct arguments *arguments, const struct config *config)
 {
@@ -288,6 +301,7 @@ gateway_main(const struct arguments *arguments, const struct config *config)
 	int r;
 
 	log_init("warrend", config->log_level);
+	files_allow();
 	/* Where we were started may be closed to us (root's home): Postgres would not start there. */
 	r = chdir("/") < 0 ? -errno : prepare(&w, &t);
 	if (r < 0) {

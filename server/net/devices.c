@@ -26,6 +26,22 @@ tun_open(const char *ifname)
 	return take_fd(&fd);
 }
 
+int
+tun_open_queues(const char *ifname, int *queues, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		queues[i] = tun_open(ifname);
+		if (queues[i] < 0) {
+			const int r = queues[i];
+
+			while (i > 0)
+				closep(&queues[--i]);
+			return r;
+		}
+	}
+	return 0;
+}
+
 static int
 sysctl_open(const char *path, int flags)
 {

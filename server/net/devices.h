@@ -14,6 +14,9 @@
  */
 int tun_open(const char *ifname) _must_check_;
 
+/* All of a device's @n queues, in the order of the workers; on failure none is left. */
+int tun_open_queues(const char *ifname, int *queues, size_t n) _must_check_;
+
 /*
  * The switch at @path below /proc/sys.  Setting one that is so already writes nothing: reading is often
  * allowed where writing is not.  1: it was changed, 0: it was so.  Negated errno.

@@ -314,11 +314,11 @@ on_parent(void *arg, int fd, uint32_t events, nsec_t now)
 }
 
 static int
-keep_tun(void *arg, const char *ifname, int fd)
+keep_tun(void *arg, const char *ifname, const int *queues, size_t n)
 {
 	struct net *net = arg;
 
-	return child_send_tun(&net->child, ifname, &fd, 1);
+	return child_send_tun(&net->child, ifname, queues, n);
 }
 
 /* The devices that warrend keeps; the descriptors are the tunnel's business. */
@@ -376,7 +376,7 @@ net_start(struct net *net)
 	r = loop_new(&net->loop);
 	if (r < 0)
 		return r;
-	r = reconcile_init(&net->rc, keep_tun, net);
+	r = reconcile_init(&net->rc, config_workers(&net->child.config), keep_tun, net);
 	if (r < 0)
 		return r;
 	kept_take(net);

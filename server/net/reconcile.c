@@ -12,9 +12,10 @@
 	4 /* a change may undo another: an address takes its secondaries with it, an MTU all of IPv6 */
 
 int
-reconcile_init(struct reconcile *rc, keep_tun_fn *keep_tun, void *arg)
+reconcile_init(struct reconcile *rc, size_t n_queues, keep_tun_fn *keep_tun, void *arg)
 {
 	memset(rc, 0, sizeof(*rc));
+	rc->n_queues = n_queues;
 	rc->keep_tun = keep_tun;
 	rc->keep_arg = arg;
 	return netlink_open(&rc->nl);
@@ -33,14 +34,18 @@ reconcile_done(struct reconcile *rc)
 static int
 device_open(struct reconcile *rc, const char *ifname)
 {
-	_cleanup_(closep) int fd = tun_open(ifname);
+	int queues[NET_QUEUES_MAX];
+	int r = tun_open_queues(ifname, queues, rc->n_queues);
 
-	if (fd < 0)
-		return fd;
-	log_info("%s: new", ifname);
+	if (r < 0)
+		return r;
+	log_info("%s: new, queues=%zu", ifname, rc->n_queues);
 	if (!net_devices_have(&rc->kept, ifname) && rc->kept.n < ARRAY_LEN(rc->kept.v))
 		snprintf(rc->kept.v[rc->kept.n++], IFNAMSIZ, "%s", ifname);
-	return rc->keep_tun(rc->keep_arg, ifname, fd);
+	r = rc->keep_tun(rc->keep_arg, ifname, queues, rc->n_queues);
+	for (size_t i = 0; i < rc->n_queues; i++)
+		closep(&queues[i]);
+	return r;
 }
 
 /* 0: it is there; 1: it was made.  -EEXIST: another's link has its name. */

@@ -6,8 +6,9 @@
  * Where the rules fail nothing else is touched: no device comes up that they would not watch.  Everything
  * is compared first; what is right already is not set again.
  *
- * What the uplink's link is in by itself (pasta's addresses, or root's) a plan cannot know.  A network that is
- * there is not behind a peer as well: its route is left out, with a problem, and the rest of the plan holds.
+ * What the uplink's link is in by itself (pasta's addresses, or root's) a plan cannot know.  A network that
+ *is there is not behind a peer as well: its route is left out, with a problem, and the rest of the plan
+ *holds.
  */
 #ifndef SERVER_NET_RECONCILE_H
 #define SERVER_NET_RECONCILE_H
@@ -21,9 +22,12 @@
 #include "server/net/present.h"
 #include "server/net/rules.h"
 #include "server/net/state.h"
+#include "server/proc/config.h"
 
-/* Takes a new TUN device's descriptor, which stays the caller's. */
-typedef int keep_tun_fn(void *arg, const char *ifname, int fd);
+/* Takes a new TUN device's queues, which stay the caller's. */
+typedef int keep_tun_fn(void *arg, const char *ifname, const int *queues, size_t n);
+
+#define NET_QUEUES_MAX CONFIG_WORKERS_MAX
 
 struct reconcile {
 	struct netlink *nl;
@@ -34,11 +38,13 @@ struct reconcile {
 	struct net_plan ruled; /* whose rules hold; of no domain: none that we know */
 	struct net_devices kept;
 	struct net_problems problems; /* of the last run */
+	size_t n_queues;              /* of a device */
 	keep_tun_fn *keep_tun;
 	void *keep_arg;
 };
 
-int reconcile_init(struct reconcile *rc, keep_tun_fn *keep_tun, void *arg) _must_check_;
+/* @n_queues: of each device, 1 to NET_QUEUES_MAX. */
+int reconcile_init(struct reconcile *rc, size_t n_queues, keep_tun_fn *keep_tun, void *arg) _must_check_;
 void reconcile_done(struct reconcile *rc);
 
 /*

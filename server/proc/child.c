@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 
@@ -10,16 +11,27 @@
 #include "base/errors.h"
 #include "base/secrets.h"
 
-static int
-hand(struct handed *list, size_t *n, struct message *message)
+static void
+hand(struct handed *handed, struct message *message)
 {
-	struct handed *handed = &list[*n];
-
-	if (*n == CHILD_HANDED_MAX)
-		return -ERR_MESSAGE;
 	memcpy(handed->name, message->body, message->len + 1);
 	handed->fd = take_fd(&message->fds[0]);
-	(*n)++;
+}
+
+/* One more, in steps of a power of two. */
+static int
+hand_to(struct handed **list, size_t *n, struct message *message)
+{
+	if (*n == CHILD_HANDED_MAX)
+		return -ERR_MESSAGE;
+	if ((*n & (*n - 1)) == 0) {
+		struct handed *more = reallocarray(*list, *n ? *n * 2 : 1, sizeof(**list));
+
+		if (!more)
+			return -ENOMEM;
+		*list = more;
+	}
+	hand(&(*list)[(*n)++], message);
 	return 0;
 }
 
@@ -50,9 +62,9 @@ take(struct child *child, struct message *message)
 	case MESSAGE_CONFIG:
 		return take_config(child, message);
 	case MESSAGE_SOCKET:
-		return hand(child->sockets, &child->n_sockets, message);
+		return hand_to(&child->sockets, &child->n_sockets, message);
 	case MESSAGE_CHANNEL:
-		return hand(child->channels, &child->n_channels, message);
+		return hand_to(&child->channels, &child->n_channels, message);
 	case MESSAGE_IDENTITY:
 		return take_identity(child, message);
 	case MESSAGE_GO:
@@ -144,7 +156,6 @@ int
 child_next(struct child *child, struct child_event *ret)
 {
 	_cleanup_(message_freep) struct message *message = calloc(1, sizeof(*message));
-	size_t n = 0;
 	int r;
 
 	if (!message)
@@ -157,7 +168,8 @@ child_next(struct child *child, struct child_event *ret)
 	switch (message->type) {
 	case MESSAGE_CHANNEL:
 	case MESSAGE_SOCKET:
-		return hand(&ret->handed, &n, message);
+		hand(&ret->handed, message);
+		return 0;
 	case MESSAGE_STOP:
 		return 0;
 	default:
@@ -172,6 +184,9 @@ child_done(struct child *child)
 		closep(&child->sockets[i].fd);
 	for (size_t i = 0; i < child->n_channels; i++)
 		closep(&child->channels[i].fd);
+	free(child->sockets);
+	free(child->channels);
+	child->sockets = child->channels = NULL;
 	child->n_sockets = child->n_channels = 0;
 	child_forget_identity(child);
 	config_done(&child->config);

@@ -18,7 +18,7 @@
 #include "server/proc/message.h"
 
 #define CHILD_PARENT_FD  3
-#define CHILD_HANDED_MAX 64
+#define CHILD_HANDED_MAX 16384
 
 /* A descriptor handed over under a name: "udp4", "tun:wg0"; as a channel: "tunnel", "control". */
 struct handed {
@@ -31,8 +31,8 @@ struct child {
 	struct config config;
 	struct private_key *identity; /* of secret_alloc(); the tunnel's alone, else NULL */
 	size_t n_sockets, n_channels;
-	struct handed sockets[CHILD_HANDED_MAX]; /* a name comes once a queue, in order */
-	struct handed channels[CHILD_HANDED_MAX];
+	struct handed *sockets; /* owned; a name comes once a queue, in order */
+	struct handed *channels;
 };
 
 /*

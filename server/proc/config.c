@@ -383,6 +383,12 @@ config_help(FILE *out)
 	}
 }
 
+unsigned
+config_workers(const struct config *config)
+{
+	return config->workers ? config->workers : 1;
+}
+
 void
 config_done(struct config *config)
 {

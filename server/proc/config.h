@@ -32,11 +32,15 @@ struct ip_list {
 	struct ip v[CONFIG_LIST_MAX];
 };
 
+/* Each has a queue of every device and a socket of every family; they come as descriptors of one message. */
+#define CONFIG_WORKERS_MAX 16
+
 /* An empty string, a list of none and a family of 0 mean: not given. */
 struct config {
 	char data_dir[CONFIG_PATH_LEN];
 	char database_url[CONFIG_URL_LEN]; /* secret; empty: the private cluster */
 	uint16_t listen_port;
+	uint16_t workers;               /* 0: config_workers() says */
 	char endpoint[CONFIG_HOST_LEN]; /* host:port for clients */
 	struct cidr pool;               /* host bits are zero */
 	char uplink[IFNAMSIZ];          /* "pasta", or the interface moved in */
@@ -57,6 +61,7 @@ struct config {
 	X(data_dir, PATH, "WARREN_DATA_DIR", "", "directory of the identity, the database and its lock")     \
 	X(database_url, SECRET, "WARREN_DATABASE_URL", "", "Postgres to use; none: a private one")           \
 	X(listen_port, PORT, "WARREN_LISTEN_PORT", "51820", "UDP port of WireGuard")                         \
+	X(workers, WORKERS, "WARREN_WORKERS", "", "threads of the tunnel; none: the CPUs it may run on")     \
 	X(endpoint, HOST_PORT, "WARREN_ENDPOINT", "", "what clients connect to; none: found by the routes")  \
 	X(pool, POOL, "WARREN_POOL", "10.82.0.0/16", "addresses of the first tenant's peers")                \
 	X(uplink, UPLINK, "WARREN_UPLINK", "pasta", "the way out of the inner namespace")                    \
@@ -104,6 +109,9 @@ int config_print(const struct config *config, bool secrets, char *out, size_t le
 
 /* For --help and the man page: every option with its default and its words. */
 void config_help(FILE *out);
+
+/* How many workers the tunnel is to have: 1 to CONFIG_WORKERS_MAX. */
+unsigned config_workers(const struct config *config);
 
 /* Wipes the secrets. */
 void config_done(struct config *config);

@@ -9,10 +9,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "base/bytes.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "server/proc/handover.h"
@@ -52,11 +54,109 @@ instance_kill(struct instance *child, int r, const char *why)
 	child->io = NULL;
 }
 
-int
-instance_send(struct instance *child, enum message_type type, const void *body, size_t len, int fd)
+/* -- what it is sent ------------------------------------------------------------------------------ */
+
+static void
+outgoing_free(struct outgoing *message)
+{
+	closep(&message->fd);
+	bytes_wipe(message->body, message->len);
+	free(message);
+}
+
+void
+instance_outgoing_drop(struct instance *child)
+{
+	while (child->first) {
+		struct outgoing *message = child->first;
+
+		child->first = message->next;
+		outgoing_free(message);
+	}
+	child->last = &child->first;
+	child->n_outgoing = 0;
+}
+
+static int
+outgoing_add(struct instance *child, enum message_type type, const void *body, size_t len, int fd)
+{
+	struct outgoing *message;
+
+	if (child->n_outgoing == OUTGOING_MAX)
+		return -EAGAIN;
+	message = malloc(sizeof(*message) + len);
+	if (!message)
+		return -ENOMEM;
+	*message = (struct outgoing){.type = type, .fd = -1, .len = len};
+	if (len)
+		memcpy(message->body, body, len);
+	if (fd >= 0)
+		message->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0 && message->fd < 0) {
+		const int r = -errno;
+
+		outgoing_free(message);
+		return r;
+	}
+	*child->last = message;
+	child->last = &message->next;
+	child->n_outgoing++;
+	return 0;
+}
+
+static int
+message_send(const struct instance *child, enum message_type type, const void *body, size_t len, int fd)
 {
 	return channel_send(child->channel, type, body, len, &fd, fd >= 0 ? 1 : 0);
 }
+
+/* The timer is the child's that does not read; while it stops there is a limit already. */
+static void
+outgoing_wait(struct instance *child)
+{
+	if (child->state != CHILD_STOPPING)
+		loop_timer_set(child->timer,
+			       child->first ? loop_now(child->s->loop) + HURRY_LIMIT : NSEC_NEVER);
+}
+
+int
+instance_send(struct instance *child, enum message_type type, const void *body, size_t len, int fd)
+{
+	int r = child->first ? -EAGAIN : message_send(child, type, body, len, fd);
+
+	if (r != -EAGAIN)
+		return r;
+	r = outgoing_add(child, type, body, len, fd);
+	if (r < 0 || child->n_outgoing > 1)
+		return r;
+	outgoing_wait(child);
+	return child->io ? loop_io_events(child->io, EPOLLIN | EPOLLOUT) : -ERR_CLOSED;
+}
+
+static int
+outgoing_flush(struct instance *child)
+{
+	int r = 0;
+
+	while (child->first) {
+		struct outgoing *message = child->first;
+
+		r = message_send(child, message->type, message->body, message->len, message->fd);
+		if (r < 0)
+			break;
+		child->first = message->next;
+		if (!child->first)
+			child->last = &child->first;
+		child->n_outgoing--;
+		outgoing_free(message);
+	}
+	outgoing_wait(child);
+	if (r == -EAGAIN)
+		return 0;
+	return r < 0 ? r : loop_io_events(child->io, EPOLLIN);
+}
+
+/* -- what it says --------------------------------------------------------------------------------- */
 
 static int
 on_hello(struct instance *child)
@@ -158,6 +258,13 @@ on_channel(void *arg, int fd, uint32_t events, nsec_t now)
 	struct message *message = &child->s->message;
 	int r;
 
+	if (events & EPOLLOUT) {
+		r = outgoing_flush(child);
+		if (r < 0 && child->state != CHILD_STOPPING) {
+			instance_kill(child, r, "it does not take what is its");
+			return;
+		}
+	}
 	r = channel_recv(fd, MESSAGE_FROM_CHILD, message);
 	if (r == -EAGAIN)
 		return;
@@ -318,6 +425,7 @@ instance_ended(struct instance *child, int status, nsec_t now)
 	loop_io_free(child->io);
 	child->io = NULL;
 	closep(&child->channel);
+	instance_outgoing_drop(child);
 	handover_cut(child);
 	if (child->state == CHILD_READY && now - child->ready_at >= BACKOFF_RESET)
 		child->backoff = 0;

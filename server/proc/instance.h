@@ -21,6 +21,15 @@ enum child_state {
 #undef X
 };
 
+/* What a child's channel had no room for yet. */
+struct outgoing {
+	struct outgoing *next;
+	enum message_type type;
+	int fd; /* -1: none */
+	size_t len;
+	char body[];
+};
+
 struct instance {
 	struct supervisor *s;
 	const struct role *role;
@@ -28,6 +37,8 @@ struct instance {
 	pid_t pid;
 	int channel;
 	struct loop_io *io;
+	struct outgoing *first, **last; /* @last: where the next one goes */
+	size_t n_outgoing;
 	struct loop_timer *timer; /* DOWN: start again; UP: HELLO is late, or probe; STOPPING: kill */
 	nsec_t backoff, ready_at;
 	bool proven; /* was READY once */
@@ -54,12 +65,18 @@ struct supervisor {
 	struct message message; /* the one being served */
 };
 
+#define OUTGOING_MAX 16384 /* messages that wait for a child to read */
+
 bool instance_has_begun(const struct instance *child);
+
+/* What finds no room waits, in order; a child that then reads nothing for HURRY_LIMIT is killed. */
 int instance_send(struct instance *child, enum message_type type, const void *body, size_t len,
 		  int fd) _must_check_;
 
 /* Because of @r; SIGCHLD is next. */
 void instance_kill(struct instance *child, int r, const char *why);
+
+void instance_outgoing_drop(struct instance *child);
 
 /* If it is down and what it waits for is there. */
 void instance_start(struct instance *child, nsec_t now);

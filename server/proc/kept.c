@@ -1,13 +1,32 @@
 #include "server/proc/kept.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+static int
+room(struct kept *kept)
+{
+	const size_t cap = kept->cap ? kept->cap * 2 : 16;
+	struct kept_fd *v;
+
+	if (kept->n == KEPT_MAX)
+		return -ENOSPC;
+	if (kept->n < kept->cap)
+		return 0;
+	v = reallocarray(kept->v, cap, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	kept->v = v;
+	kept->cap = cap;
+	return 0;
+}
 
 int
 kept_add(struct kept *kept, const char *name, int fd)
 {
 	const size_t len = strlen(name);
-	int r = len > MESSAGE_NAME_MAX ? -EINVAL : kept->n == KEPT_MAX ? -ENOSPC : 0;
+	const int r = len > MESSAGE_NAME_MAX ? -EINVAL : room(kept);
 
 	if (r < 0) {
 		closep(&fd);
@@ -18,13 +37,20 @@ kept_add(struct kept *kept, const char *name, int fd)
 	return 0;
 }
 
+size_t
+kept_count(const struct kept *kept, const char *name)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < kept->n; i++)
+		n += strcmp(kept->v[i].name, name) == 0;
+	return n;
+}
+
 bool
 kept_has(const struct kept *kept, const char *name)
 {
-	for (size_t i = 0; i < kept->n; i++)
-		if (strcmp(kept->v[i].name, name) == 0)
-			return true;
-	return false;
+	return kept_count(kept, name) > 0;
 }
 
 void
@@ -63,5 +89,6 @@ kept_done(struct kept *kept)
 {
 	for (size_t i = 0; i < kept->n; i++)
 		closep(&kept->v[i].fd);
-	kept->n = 0;
+	free(kept->v);
+	*kept = (struct kept){0};
 }

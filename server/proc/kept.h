@@ -11,18 +11,19 @@
 #include "base/cleanup.h"
 #include "server/proc/message.h"
 
-#define KEPT_MAX 64
+#define KEPT_MAX 16384
 
 struct kept {
-	size_t n;
+	size_t n, cap;
 	struct kept_fd {
 		char name[MESSAGE_NAME_MAX + 1];
 		int fd;
-	} v[KEPT_MAX];
+	} * v; /* owned */
 };
 
-/* Takes @fd, also on failure, when it is closed.  -ENOSPC, -EINVAL: the name is too long. */
+/* Takes @fd, also on failure, when it is closed.  -ENOSPC, -ENOMEM, -EINVAL: the name is too long. */
 int kept_add(struct kept *kept, const char *name, int fd) _must_check_;
+size_t kept_count(const struct kept *kept, const char *name);
 bool kept_has(const struct kept *kept, const char *name);
 void kept_drop(struct kept *kept, const char *name);
 

@@ -64,6 +64,29 @@ listen_udp(sa_family_t family, uint16_t port, int *ret, struct trouble *t)
 }
 
 int
+listen_udp_more(int first, int *ret)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	_cleanup_(closep) int fd = -1;
+	const int one = 1;
+
+	if (getsockname(first, (struct sockaddr *)&sa, &len) < 0)
+		return -errno;
+	fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 ||
+	    (sa.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0))
+		return -errno;
+	if (setsockopt(first, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0)
+		return -errno;
+	if (bind(fd, (const struct sockaddr *)&sa, len) < 0)
+		return -errno;
+	*ret = take_fd(&fd);
+	return 0;
+}
+
+int
 listen_http(const struct endpoint *endpoint, int *ret, struct trouble *t)
 {
 	struct sockaddr_storage sa;

@@ -14,6 +14,14 @@
 
 /* @family: AF_INET, or AF_INET6 for that alone.  -EAFNOSUPPORT: this host has no such addresses. */
 int listen_udp(sa_family_t family, uint16_t port, int *ret, struct trouble *t) _must_check_;
+
+/*
+ * One more socket for the port of @first, which is bound: the kernel shares out what comes among the sockets
+ * of such a group, in the order of their binding.  @first need not have been meant for it (SO_REUSEPORT is
+ * set late; the kernel asks for the same user alone), so that a port that is somebody else's is still found
+ * in use.
+ */
+int listen_udp_more(int first, int *ret) _must_check_;
 int listen_http(const struct endpoint *endpoint, int *ret, struct trouble *t) _must_check_;
 
 /*

@@ -148,6 +148,7 @@ supervisor_add(struct supervisor *s, const struct role *role)
 	if (s->n_instances == ROLES_MAX)
 		return -ENOSPC;
 	*child = (struct instance){.s = s, .role = role, .channel = -1};
+	child->last = &child->first;
 	r = loop_timer_new(s->loop, instance_timer, child, &child->timer);
 	if (r < 0)
 		return r;
@@ -241,6 +242,7 @@ supervisor_free(struct supervisor *s)
 			while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
 				;
 		}
+		instance_outgoing_drop(child);
 		loop_io_free(child->io);
 		loop_timer_free(child->timer);
 		closep(&child->channel);

@@ -74,9 +74,9 @@ secret_parse(void *field, const char *text)
 	return text_take(field, CONFIG_URL_LEN, text);
 }
 
-/* Decimal digits alone, 1 to 65535. */
+/* Decimal digits alone, 1 to 65535: of a port, or of as many. */
 static int
-port_of(const char *text, uint16_t *ret)
+number_of(const char *text, uint16_t *ret)
 {
 	uint32_t port = 0;
 	size_t i;
@@ -92,7 +92,7 @@ port_of(const char *text, uint16_t *ret)
 static int
 port_parse(void *field, const char *text)
 {
-	return port_of(text, field);
+	return number_of(text, field);
 }
 
 static void
@@ -141,7 +141,7 @@ host_port_check(const char *text)
 
 	if (endpoint_parse(&endpoint, text) == 0)
 		return 0;
-	if (!colon || port_of(colon + 1, &port) < 0 || !host_is(text, (size_t)(colon - text)) ||
+	if (!colon || number_of(colon + 1, &port) < 0 || !host_is(text, (size_t)(colon - text)) ||
 	    ends_in_number(text, (size_t)(colon - text)))
 		return -EINVAL;
 	return 0;
@@ -302,6 +302,27 @@ listen_print(const void *field, char *out, size_t len)
 	snprintf(out, len, "%s", text);
 }
 
+static int
+workers_parse(void *field, const char *text)
+{
+	uint16_t n;
+
+	if (number_of(text, &n) < 0 || n > CONFIG_WORKERS_MAX)
+		return -EINVAL;
+	*(uint16_t *)field = n;
+	return 0;
+}
+
+static void
+workers_print(const void *field, char *out, size_t len)
+{
+	const uint16_t n = *(const uint16_t *)field;
+
+	out[0] = '\0';
+	if (n)
+		snprintf(out, len, "%u", n);
+}
+
 static const char *const levels[] = {[LOG_LEVEL_SILENT] = "silent",
 				     [LOG_LEVEL_ERROR] = "error",
 				     [LOG_LEVEL_INFO] = "info",
@@ -351,4 +372,5 @@ const struct value_kind value_LISTEN = {listen_parse, listen_print, false,
 					"ADDRESS:PORT, such as 127.0.0.1:51821 or [::1]:51821"};
 const struct value_kind value_ORIGIN = {origin_parse, text_print, false,
 					"https://HOST or https://HOST:PORT (or http://), nothing behind it"};
+const struct value_kind value_WORKERS = {workers_parse, workers_print, false, "a number, 1 to 16"};
 const struct value_kind value_LEVEL = {level_parse, level_print, false, "silent, error, info, debug"};

@@ -19,6 +19,7 @@ struct value_kind {
 };
 
 extern const struct value_kind value_PATH, value_SECRET, value_PORT, value_HOST_PORT, value_POOL,
-	value_UPLINK, value_CIDRS, value_IPS, value_LISTEN, value_ORIGIN, value_SOCKET_PATH, value_LEVEL;
+	value_UPLINK, value_CIDRS, value_IPS, value_LISTEN, value_ORIGIN, value_SOCKET_PATH, value_LEVEL,
+	value_WORKERS;
 
 #endif

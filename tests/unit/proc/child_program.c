@@ -115,12 +115,14 @@ grandchildren_leave(void)
 		}
 }
 
+#define CHANNELS_MAX 8
+
 /* Until STOP; new channels replace those of the same name. */
 static int
 serve(struct child *child, bool stubborn)
 {
 	for (;;) {
-		struct pollfd polls[CHILD_HANDED_MAX + 1] = {{.fd = child->parent, .events = POLLIN}};
+		struct pollfd polls[CHANNELS_MAX + 1] = {{.fd = child->parent, .events = POLLIN}};
 		struct child_event event;
 		int r;
 

@@ -60,6 +60,37 @@ port_of(int fd)
 	return ntohs(sin.sin_port);
 }
 
+/* Datagrams of many ports reach both; a port that one socket alone was bound to becomes a group's. */
+static void
+a_port_is_shared_by_several_sockets_and_by_nobody_else(void **state)
+{
+	struct fixture *f = *state;
+	const struct sockaddr_in any = {.sin_family = AF_INET};
+	bool got[2] = {false, false};
+	int fds[2], other, r;
+
+	fds[0] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(fds[0], (const struct sockaddr *)&any, sizeof(any)), 0);
+	assert_int_equal(listen_udp_more(fds[0], &fds[1]), 0);
+	assert_int_equal(port_of(fds[0]), port_of(fds[1]));
+	assert_int_equal(listen_udp(AF_INET, port_of(fds[0]), &other, &f->t), -EADDRINUSE);
+	for (int i = 0; i < 200 && !(got[0] && got[1]); i++) {
+		const struct sockaddr_in to = {.sin_family = AF_INET,
+					       .sin_port = htons(port_of(fds[0])),
+					       .sin_addr = {htonl(INADDR_LOOPBACK)}};
+		char byte;
+
+		r = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(sendto(r, "x", 1, 0, (const struct sockaddr *)&to, sizeof(to)), 1);
+		close(r);
+		for (int k = 0; k < 2; k++)
+			got[k] |= recv(fds[k], &byte, 1, 0) == 1;
+	}
+	assert_true(got[0] && got[1]);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static int
 bound(int type)
 {
@@ -286,6 +317,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_udp_port_that_is_taken_is_named),
 		TEST(both_families_have_the_same_port),
+		TEST(a_port_is_shared_by_several_sockets_and_by_nobody_else),
 		TEST(a_web_address_that_is_not_ours_is_named),
 		TEST(a_unix_socket_is_for_owner_and_group_in_a_directory_for_the_owner),
 		TEST(a_socket_that_nobody_answers_on_is_replaced_one_that_is_answered_not),

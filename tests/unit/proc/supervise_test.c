@@ -506,6 +506,21 @@ a_child_that_takes_nothing_more_is_killed_and_replaced(void **state)
 	UNTIL(f, supervisor_pid(f->s, "tunnel") != deaf && supervisor_is_ready(f->s, "tunnel"));
 }
 
+/* More than a channel has room for (about 280): the rest waits until the child has read. */
+static void
+what_finds_no_room_in_a_childs_channel_comes_when_there_is_some(void **state)
+{
+	const int many = 450;
+	struct family *f = *state;
+
+	add(f, "tunnel", "good", NULL)->sockets = "s";
+	for (int i = 0; i < many; i++)
+		assert_int_equal(supervisor_keep(f->s, "s", dup(0)), 0);
+	start(f);
+	UNTIL(f, f->ready == 1);
+	assert_int_equal(said(f, "tunnel socket s"), many);
+}
+
 static bool
 is_gone(const char *line)
 {
@@ -564,6 +579,7 @@ main(void)
 		TEST(a_second_stop_does_not_wait),
 		TEST(a_stop_before_anybody_is_up_ends_too),
 		TEST(a_child_that_takes_nothing_more_is_killed_and_replaced),
+		TEST(what_finds_no_room_in_a_childs_channel_comes_when_there_is_some),
 		TEST(what_a_child_left_in_its_group_goes_with_it_and_strays_are_waited_for),
 	};
 
