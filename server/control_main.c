@@ -2,9 +2,9 @@
  * The role "control": joins server/control, which knows no HTTP, and web, which knows control.
  *
  * In order: what warrend hands over; the loop and its signals, before any thread; control with the feed's
- * thread; the web with its workers; READY when the database was read, so that whoever is told can add a peer, or
- * when it took too long: the status then says what is wrong.  At STOP in reverse: no new requests, who waits is woken, what was
- * seen is written down, handlers end, the rest is freed.
+ * thread; the web with its workers; READY when the database was read, so that whoever is told can add a peer,
+ * or when it took too long: the status then says what is wrong.  At STOP in reverse: no new requests, who
+ * waits is woken, what was seen is written down, handlers end, the rest is freed.
  */
 #include <errno.h>
 #include <signal.h>
@@ -17,6 +17,7 @@
 #include "server/proc/child.h"
 #include "server/proc/loop.h"
 #include "server/proc/roles.h"
+#include "server/tunnel/rungs.h"
 #include "server/wg/drops.h"
 #include "web/http.h"
 
@@ -39,6 +40,15 @@ drop_words(const char *name)
 		if (strcmp(name, wg_drop_name((enum wg_drop)i)) == 0)
 			return wg_drop_words((enum wg_drop)i);
 	return "a reason that this version does not know";
+}
+
+static void
+rung_words_of(const char *name, const char **cost, const char **remedy)
+{
+	const struct rung_words *words = rung_by_name(name);
+
+	*cost = words ? words->cost : "this version does not know it";
+	*remedy = words ? words->remedy : "";
 }
 
 static void
@@ -169,7 +179,7 @@ begin(struct role_control *role)
 {
 	struct control_setup setup = {
 		.config = &role->child.config,
-		.drop_words = drop_words,
+		.words = {drop_words, rung_words_of},
 		.broken = on_broken,
 		.serving = on_serving,
 		.stopped = on_stopped,

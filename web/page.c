@@ -25,6 +25,18 @@ escaped(FILE *out, const char *text)
 		}
 }
 
+static void
+fast_path(FILE *out, const struct control_health *health)
+{
+	if (!health->rungs)
+		fputs("not known", out);
+	else if (!health->missing)
+		fputs("all on", out);
+	else
+		fprintf(out, "%zu of %zu helps missing; <code>warren status</code> says which",
+			health->missing, health->rungs);
+}
+
 char *
 page_make(const struct control_health *health, const struct reach *reach, size_t *ret_len)
 {
@@ -43,6 +55,8 @@ page_make(const struct control_health *health, const struct reach *reach, size_t
 						   : "The gateway runs, but a part of it is not there; "
 						     "<code>warren status</code> on the server says more.");
 	escaped(out, reach->address[0] ? reach->address : "not known: set WARREN_ENDPOINT");
+	fputs("</dd>\n<dt>Fast path</dt><dd>", out);
+	fast_path(out, health);
 	fputs("</dd>\n</dl>\n<h2>Adding a peer</h2>\n<p>On the server, as root or as the server's user:</p>\n"
 	      "<pre>warren peer add phone --qr\nwarren peer add laptop --out laptop.conf</pre>\n"
 	      "<p>Then scan the code with the WireGuard app, or take over the file with "

@@ -102,21 +102,42 @@ datagrams_json(const struct status *status)
 }
 
 static json_t *
+rung_json(const struct status_rung *rung)
+{
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "name", rung->said.name, "state",
+			 rung->said.state, "downs", count_json(rung->said.downs), "ups",
+			 count_json(rung->said.ups), "figure", count_json(rung->said.figure), "cost",
+			 text_or_null(rung->cost), "remedy", text_or_null(rung->remedy));
+}
+
+static json_t *
+calls_json(const struct uapi_calls *calls)
+{
+	return json_pack("{s:s, s:o, s:o, s:o}", "name", calls->name, "calls", count_json(calls->calls),
+			 "segments", count_json(calls->segments), "mean",
+			 calls->calls ? json_real((double)calls->segments / (double)calls->calls)
+				      : json_null());
+}
+
+static json_t *
 tunnel_json(const struct status *status)
 {
-	json_t *offloads = json_object(), *drops = json_array();
+	json_t *ladder = json_array(), *drops = json_array(), *calls = json_array();
 
-	for (size_t i = 0; i < status->n_offloads; i++)
-		json_object_set_new(offloads, status->offloads[i].name,
-				    json_string(status->offloads[i].value));
+	for (size_t i = 0; i < status->n_rungs; i++)
+		json_array_append_new(ladder, rung_json(&status->rungs[i]));
+	for (size_t i = 0; i < status->n_calls; i++)
+		json_array_append_new(calls, calls_json(&status->calls[i]));
 	for (size_t i = 0; i < status->n_drops; i++) {
 		const struct status_drop *drop = &status->drops[i];
 
 		json_array_append_new(drops, json_pack("{s:s, s:o, s:s}", "name", drop->name, "count",
 						       count_json(drop->count), "words", drop->words));
 	}
-	return json_pack("{s:o, s:o, s:o}", "aead", text_or_null(status->aead), "offloads", offloads, "drops",
-			 drops);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}", "aead", text_or_null(status->aead),
+			 "workers", status->workers ? count_json(status->workers) : json_null(), "ladder",
+			 ladder, "drops", drops, "calls", calls, "handoffs", "in",
+			 count_json(status->handoff_in), "out", count_json(status->handoff_out));
 }
 
 static json_t *

@@ -178,29 +178,88 @@ datagrams_print(const struct page *page, const json_t *status)
 static void
 tunnel_print(const struct page *page, const json_t *status)
 {
-	json_t *tunnel = json_object_get(status, "tunnel");
-	const char *aead = field_text(tunnel, "aead"), *name, *gap = "; ";
-	json_t *state;
+	const json_t *tunnel = json_object_get(status, "tunnel"),
+		     *handoffs = json_object_get(tunnel, "handoffs");
+	const char *aead = field_text(tunnel, "aead");
+	const int64_t workers = field_number(tunnel, "workers", 0);
+	const int64_t out = field_number(handoffs, "out", 0) + field_number(handoffs, "in", 0);
 
 	label(page, "packets");
-	if (*aead) {
-		fputs("encrypted by ", page->out);
-		text_put(page->out, aead);
-	} else {
-		fputs("not known", page->out);
-		gap = "; ";
+	if (!*aead) {
+		fputs("not known\n", page->out);
+		return;
 	}
-	json_object_foreach(json_object_get(tunnel, "offloads"), name, state)
+	fputs("encrypted by ", page->out);
+	text_put(page->out, aead);
+	if (workers)
+		fprintf(page->out, ", %" PRId64 " worker%s", workers, workers == 1 ? "" : "s");
+	if (out)
+		fprintf(page->out, ", %" PRId64 " superframes handed from one to another", out);
+	fputc('\n', page->out);
+}
+
+/* Superframes that are claimed and never engaged show here: one packet a call. */
+static void
+calls_print(const struct page *page, const json_t *status)
+{
+	const json_t *calls = json_object_get(json_object_get(status, "tunnel"), "calls");
+	const char *gap = "";
+	size_t i;
+	json_t *call;
+
+	if (json_array_size(calls) == 0)
+		return;
+	label(page, "");
+	fputs("packets a call: ", page->out);
+	json_array_foreach(calls, i, call)
 	{
-		const char *is = json_string_value(state);
+		const json_t *mean = json_object_get(call, "mean");
 
 		fputs(gap, page->out);
-		text_put(page->out, name);
-		fputc(' ', page->out);
-		styled(page, is && strcmp(is, "on") == 0 ? STYLE_PLAIN : STYLE_WARN, is ? is : "?");
+		text_put(page->out, field_text(call, "name"));
+		if (json_is_number(mean))
+			fprintf(page->out, " %.1f", json_number_value(mean));
+		else
+			fputs(" none yet", page->out);
 		gap = ", ";
 	}
 	fputc('\n', page->out);
+}
+
+/* All on in a word; what is missing, each with what it costs and what to do. */
+static void
+ladder_print(const struct page *page, const json_t *status)
+{
+	const json_t *ladder = json_object_get(json_object_get(status, "tunnel"), "ladder");
+	size_t i, missing = 0;
+	json_t *rung;
+
+	if (json_array_size(ladder) == 0)
+		return;
+	label(page, "fast path");
+	json_array_foreach(ladder, i, rung)
+	{
+		const char *state = field_text(rung, "state");
+
+		if (strcmp(state, "on") == 0)
+			continue;
+		if (missing++)
+			label(page, "");
+		styled(page, strcmp(state, "down") == 0 ? STYLE_BAD : STYLE_WARN, field_text(rung, "name"));
+		fputc(' ', page->out);
+		text_put(page->out, state);
+		fputs(": ", page->out);
+		text_put(page->out, field_text(rung, "cost"));
+		fputc('\n', page->out);
+		if (*field_text(rung, "remedy")) {
+			label(page, "");
+			fputs("  what to do: ", page->out);
+			text_put(page->out, field_text(rung, "remedy"));
+			fputc('\n', page->out);
+		}
+	}
+	if (!missing)
+		fputs("all on\n", page->out);
 }
 
 static void
@@ -287,8 +346,8 @@ int
 run_status(struct cli *cli)
 {
 	static void (*const parts[])(const struct page *page, const json_t *status) = {
-		gateway_print,   endpoint_print, uplink_print, processes_print,
-		datagrams_print, tunnel_print,   counts_print,
+		gateway_print, endpoint_print, uplink_print, processes_print, datagrams_print,
+		tunnel_print,  calls_print,    ladder_print, counts_print,
 	};
 	_cleanup_(answer_donep) struct answer answer = {0};
 	const struct page page = {cli, stdout};

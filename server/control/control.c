@@ -339,7 +339,7 @@ control_status(struct control *control, struct status *ret)
 		.reach = &reach,
 		.started = control->started,
 		.started_at = control->started_at,
-		.drop_words = control->setup.drop_words,
+		.words = &control->setup.words,
 	};
 
 	control_look(control);
@@ -359,7 +359,11 @@ control_health(struct control *control, struct control_health *ret)
 	struct board *board = &control->board;
 
 	board_lock(board);
-	*ret = (struct control_health){board->database == 0, board->tunnel_up};
+	*ret = (struct control_health){.database = board->database == 0, .tunnel = board->tunnel_up};
+	for (size_t i = 0; board->tunnel_up && board->present_valid && i < board->present.n_rungs; i++) {
+		ret->rungs++;
+		ret->missing += strcmp(board->present.rungs[i].state, "on") != 0;
+	}
 	board_unlock(board);
 }
 

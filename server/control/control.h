@@ -26,9 +26,9 @@
 struct control;
 
 struct control_setup {
-	const struct config *config;                 /* lent */
-	struct loop *loop;                           /* lent */
-	const char *(*drop_words)(const char *name); /* what a reason for a drop means; never NULL */
+	const struct config *config; /* lent */
+	struct loop *loop;           /* lent */
+	struct status_words words;
 	/* The other end of a channel talks nonsense: only a new process with new channels helps. */
 	void (*broken)(void *arg, const char *what);
 	/* The database was read for the first time: requests will be served.  Once. */
@@ -70,6 +70,7 @@ void control_status(struct control *control, struct status *ret);
 
 struct control_health {
 	bool database, tunnel;
+	size_t rungs, missing; /* of the ladder; 0: not known */
 };
 void control_health(struct control *control, struct control_health *ret);
 

@@ -179,27 +179,41 @@ silence(const struct board *board, const struct status_facts *facts, struct stat
 /* The tunnel's own figures */
 
 static void
+rungs(const struct tunnel_state *state, const struct status_words *words, struct status *status)
+{
+	status->n_rungs = state->n_rungs;
+	for (size_t i = 0; i < state->n_rungs; i++) {
+		struct status_rung *rung = &status->rungs[i];
+
+		rung->said = state->rungs[i];
+		words->rung(rung->said.name, &rung->cost, &rung->remedy);
+		if (strcmp(rung->said.state, "down") == 0)
+			add(status, "rung_down", rung->remedy,
+			    "The fast path has lost %s, which had worked: %s.", rung->said.name, rung->cost);
+	}
+}
+
+static void
 tunnel_figures(const struct board *board, const struct status_facts *facts, struct status *status)
 {
 	const struct tunnel_state *state = &board->present;
 
-	if (!board->tunnel_up || !board->present_valid)
+	status->has_tunnel = board->tunnel_up && board->present_valid;
+	if (!status->has_tunnel)
 		return;
 	memcpy(status->aead, state->aead, sizeof(status->aead));
-	status->n_offloads = state->n_offloads;
-	memcpy(status->offloads, state->offloads, sizeof(status->offloads));
+	status->workers = state->workers;
+	status->handoff_in = state->handoff_in;
+	status->handoff_out = state->handoff_out;
+	status->n_calls = state->n_calls;
+	memcpy(status->calls, state->calls, sizeof(status->calls));
 	status->n_drops = state->n_drops;
 	for (size_t i = 0; i < state->n_drops; i++) {
 		memcpy(status->drops[i].name, state->drops[i].name, sizeof(status->drops[i].name));
 		status->drops[i].count = state->drops[i].n;
-		status->drops[i].words = facts->drop_words(state->drops[i].name);
+		status->drops[i].words = facts->words->drop(state->drops[i].name);
 	}
-	for (size_t i = 0; i < state->n_offloads; i++)
-		if (strcmp(state->offloads[i].value, "down") == 0)
-			add(status, "offload_down",
-			    "It is slower than it could be; the tunnel's log says which error made it do so.",
-			    "The tunnel has stopped using %s, which had worked at first.",
-			    state->offloads[i].name);
+	rungs(state, facts->words, status);
 }
 
 static void

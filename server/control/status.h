@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -37,6 +38,12 @@ struct status_drop {
 	const char *words;
 };
 
+/* What is fast, or why it is not. */
+struct status_rung {
+	struct uapi_rung said;
+	const char *cost, *remedy; /* of being without; "" : not known here */
+};
+
 struct status {
 	time_t started_at;
 	int64_t uptime;
@@ -57,8 +64,11 @@ struct status {
 	size_t n_causes;
 	char causes[STATUS_CAUSES_MAX][BOARD_WORDS_LEN];
 	char aead[UAPI_NAME_LEN]; /* empty: not known */
-	size_t n_offloads, n_drops;
-	struct uapi_word offloads[UAPI_OFFLOADS_MAX];
+	bool has_tunnel;          /* what follows is known, up to the drops */
+	uint64_t workers, handoff_in, handoff_out;
+	size_t n_rungs, n_drops, n_calls;
+	struct status_rung rungs[UAPI_RUNGS_MAX];
+	struct uapi_calls calls[UAPI_CALLS_MAX];
 	struct status_drop drops[UAPI_DROPS_MAX];
 	pid_t namespace_pid; /* 0: not known */
 	bool has_peers;
@@ -67,6 +77,19 @@ struct status {
 	struct status_trouble troubles[STATUS_TROUBLES_MAX];
 };
 
+/* The tunnel's names in words; its own files have them, and whoever starts control hands them over. */
+struct status_words {
+	const char *(*drop)(const char *name); /* never NULL answers */
+	void (*rung)(const char *name, const char **cost, const char **remedy);
+};
+
+/* A rung that is not there, or is no more. */
+static inline bool
+status_rung_is_missing(const struct status_rung *rung)
+{
+	return strcmp(rung->said.state, "on") != 0;
+}
+
 /* Besides the board, all that goes into it. */
 struct status_facts {
 	const struct config *config;
@@ -74,7 +97,7 @@ struct status_facts {
 	size_t n_resolvers;
 	nsec_t started, now; /* boot time */
 	time_t started_at, wall;
-	const char *(*drop_words)(const char *name); /* never NULL answers */
+	const struct status_words *words;
 };
 
 /* The board's lock is held. */

@@ -372,23 +372,49 @@ peer_line(struct reading *reading, const struct line *line)
 	return 0;
 }
 
-/* "on 0 0 0": of a rung of the ladder, its state. */
+/* "STATE DOWNS UPS FIGURE"; more behind is a newer tunnel's. */
 static int
-rung_line(struct tunnel_state *state, const char *name, const char *value)
+rung_line(struct tunnel_state *state, const char *name, char *value)
 {
-	struct uapi_word *word = &state->offloads[state->n_offloads];
+	struct uapi_rung *rung = &state->rungs[state->n_rungs];
+	uint64_t *const numbers[] = {&rung->downs, &rung->ups, &rung->figure};
+	char *save = NULL;
+	const char *word = strtok_r(value, " ", &save);
 
-	if (state->n_offloads == UAPI_OFFLOADS_MAX)
+	if (state->n_rungs == UAPI_RUNGS_MAX)
 		return 0;
-	if (strcspn(value, " ") >= sizeof(word->value))
+	if (!word_is_plain(name) || !word || !word_is_plain(word))
 		return -ERR_MESSAGE;
-	memset(word->value, 0, sizeof(word->value));
-	memcpy(word->value, value, strcspn(value, " "));
-	if (!word_is_plain(name) || !word_is_plain(word->value))
-		return -ERR_MESSAGE;
-	text_copy(word->name, sizeof(word->name), name);
-	state->n_offloads++;
+	text_copy(rung->name, sizeof(rung->name), name);
+	text_copy(rung->state, sizeof(rung->state), word);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		word = strtok_r(NULL, " ", &save);
+		if (!word || number(word, UINT64_MAX, numbers[i]) < 0)
+			return -ERR_MESSAGE;
+	}
+	state->n_rungs++;
 	return 0;
+}
+
+/* Its calls and its segments come as lines of their own. */
+static int
+calls_line(struct tunnel_state *state, const char *name, const char *value, bool segments)
+{
+	struct uapi_calls *calls = NULL;
+	size_t i = 0;
+
+	while (i < state->n_calls && strcmp(state->calls[i].name, name) != 0)
+		i++;
+	if (i == UAPI_CALLS_MAX)
+		return 0;
+	if (!word_is_plain(name))
+		return -ERR_MESSAGE;
+	calls = &state->calls[i];
+	if (i == state->n_calls) {
+		text_copy(calls->name, sizeof(calls->name), name);
+		state->n_calls++;
+	}
+	return number(value, UINT64_MAX, segments ? &calls->segments : &calls->calls);
 }
 
 static int
@@ -414,35 +440,52 @@ after(const char *text, const char *prefix)
 }
 
 static int
-device_line(struct tunnel_state *state, const struct line *line)
+aead_line(struct tunnel_state *state, const char *value)
 {
+	if (!word_is_plain(value))
+		return -ERR_MESSAGE;
+	text_copy(state->aead, sizeof(state->aead), value);
+	return 0;
+}
+
+static int
+device_line(struct tunnel_state *state, struct line *line)
+{
+	const struct {
+		const char *key;
+		uint64_t *n;
+	} numbers[] = {
+		{"warren_datagrams", &state->datagrams},
+		{"warren_workers", &state->workers},
+		{"warren_handoff_in", &state->handoff_in},
+		{"warren_handoff_out", &state->handoff_out},
+	};
 	const char *name;
 
 	if (strcmp(line->key, "warren_public_key") == 0) {
 		state->has_key = true;
 		return key_value(line->value, &state->key);
 	}
-	if (strcmp(line->key, "warren_datagrams") == 0) {
-		state->has_datagrams = true;
-		return number(line->value, UINT64_MAX, &state->datagrams);
-	}
-	if (strcmp(line->key, "warren_aead") == 0) {
-		if (!word_is_plain(line->value))
-			return -ERR_MESSAGE;
-		text_copy(state->aead, sizeof(state->aead), line->value);
-		return 0;
-	}
-	name = after(line->key, "warren_rung_");
-	if (name)
+	if (strcmp(line->key, "warren_aead") == 0)
+		return aead_line(state, line->value);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		if (strcmp(line->key, numbers[i].key) == 0) {
+			state->has_datagrams |= numbers[i].n == &state->datagrams;
+			return number(line->value, UINT64_MAX, numbers[i].n);
+		}
+	if ((name = after(line->key, "warren_rung_")))
 		return rung_line(state, name, line->value);
-	name = after(line->key, "warren_drop_");
-	if (name)
+	if ((name = after(line->key, "warren_calls_")))
+		return calls_line(state, name, line->value, false);
+	if ((name = after(line->key, "warren_segments_")))
+		return calls_line(state, name, line->value, true);
+	if ((name = after(line->key, "warren_drop_")))
 		return drop_line(state, name, line->value);
 	return 0;
 }
 
 static int
-state_line(struct reading *reading, const struct line *line)
+state_line(struct reading *reading, struct line *line)
 {
 	if (reading->ended)
 		return -ERR_MESSAGE;

@@ -16,11 +16,12 @@
 #include "base/ip.h"
 #include "base/key.h"
 
-#define UAPI_ALLOWED_MAX  512 /* allowed IPs of one peer in an answer */
-#define UAPI_PEERS_MAX    200000
-#define UAPI_NAME_LEN     32
-#define UAPI_OFFLOADS_MAX 32
-#define UAPI_DROPS_MAX    64
+#define UAPI_ALLOWED_MAX 512 /* allowed IPs of one peer in an answer */
+#define UAPI_PEERS_MAX   200000
+#define UAPI_NAME_LEN    32
+#define UAPI_RUNGS_MAX   32
+#define UAPI_DROPS_MAX   64
+#define UAPI_CALLS_MAX   8
 
 struct allowed_ips {
 	size_t n;
@@ -66,8 +67,16 @@ struct tunnel_peer {
 	uint64_t rx_bytes, tx_bytes;
 };
 
-struct uapi_word {
-	char name[UAPI_NAME_LEN], value[UAPI_NAME_LEN];
+/* A rung of the ladder: state, how often it went down and up again, how much or how many (docs/uapi.md). */
+struct uapi_rung {
+	char name[UAPI_NAME_LEN], state[UAPI_NAME_LEN];
+	uint64_t downs, ups, figure;
+};
+
+/* A way through the kernel's borders: calls, or superframes, and the packets in them. */
+struct uapi_calls {
+	char name[UAPI_NAME_LEN];
+	uint64_t calls, segments;
 };
 struct uapi_count {
 	char name[UAPI_NAME_LEN];
@@ -81,8 +90,11 @@ struct tunnel_state {
 	struct public_key key;
 	char aead[UAPI_NAME_LEN];
 	uint64_t datagrams;
-	size_t n_offloads, n_drops;
-	struct uapi_word offloads[UAPI_OFFLOADS_MAX];
+	uint64_t workers; /* 0: not said */
+	uint64_t handoff_in, handoff_out;
+	size_t n_rungs, n_drops, n_calls;
+	struct uapi_rung rungs[UAPI_RUNGS_MAX];
+	struct uapi_calls calls[UAPI_CALLS_MAX];
 	struct uapi_count drops[UAPI_DROPS_MAX];
 	size_t n_peers, cap_peers;
 	struct tunnel_peer *peers; /* owned; by key */

@@ -18,7 +18,7 @@ def on_tcp_only_the_open_paths_answer(lab):
     control = Control(lab, NO_DATABASE)
     web = Client(control, tcp=True)
     page = web.get("/")
-    assert "<script" not in page and "vpn.example.org:51820" in page and "warren peer add" in page
+    assert "<script" not in page and "vpn.example.org:51820" in page and "warren peer add" in page and "Fast path" in page
     web.get("/version")
     for path in ("/health", "/api/v1/health"):
         status, headers, body = web.ask("GET", path)

@@ -114,6 +114,10 @@ def problem(status=409, code="conflict", title="it exists already", detail="ther
                     "remedy": remedy, "field": field}
 
 
+def rung(name, state="on", downs=0):
+    return {"name": name, "state": state, "downs": downs, "ups": 0, "figure": 0, "cost": f"slow without {name}", "remedy": f"switch {name} on"}
+
+
 def status(**more):
     return {"version": "0.1.0", "started_at": when(-7200), "uptime": 7200, "data_dir": "/home/ann/.local/share/warren",
             "endpoint": {"address": "192.168.1.5:51820", "origin": "route", "private": True,
@@ -123,7 +127,8 @@ def status(**more):
             "processes": [{"name": "control", "state": "up", "words": None},
                           {"name": "net", "state": "down", "words": "restarting"}],
             "datagrams": {"received": 12, "waited": None, "silent": False, "causes": []},
-            "tunnel": {"aead": "evp", "offloads": {"tun_tso": "on", "udp4_gso": "down"}, "drops": []},
+            "tunnel": {"aead": "evp", "workers": 2, "ladder": [rung("tun_tso_read"), rung("udp4_gso", "down", 1)], "drops": [], "handoffs": {"in": 0, "out": 0},
+                       "calls": [{"name": "tun_read", "calls": 10, "segments": 450, "mean": 45.0}, {"name": "udp_send", "calls": 0, "segments": 0, "mean": None}]},
             "namespace_pid": 42,
             "peers": {"total": 1, "active": 1, "disabled": 0, "expired": 0, "online": 0, "without_end": 1},
             "trouble": [], **more}

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 
-from case import (added, changed, config, GATEWAY_KEY, hang, keys_of, main, peer, problem, seconds_until, status,
+from case import (added, changed, config, GATEWAY_KEY, hang, keys_of, main, peer, problem, rung, seconds_until, status,
                   test, when)
 from standin import raw, send
 
@@ -296,16 +296,23 @@ def remove_asks_at_a_terminal_and_wants_yes_without_one(case):
 def status_says_how_the_gateway_stands(case):
     case.gateway.says["GET /status"] = (200, status(trouble=[
         {"code": "net_down", "words": "the net process is not running", "remedy": "see the log of warrend"}],
-        tunnel={"aead": "evp", "offloads": {"tun_tso": "on"}, "drops": [{"name": "mac1", "count": 7, "words": "not for us"}]}))
+        tunnel={**status()["tunnel"], "drops": [{"name": "mac1", "count": 7, "words": "not for us"}]}))
     case.gateway.says["GET /peers"] = (200, {"peers": [peer(last_handshake_age=95, last_handshake_at=when(-95), online=True,
                                                             rx_bytes=5 << 20, tx_bytes=100)], "next": None})
     out = case.warren("status").stdout
     for words in ("(2h ago)", "192.168.1.5:51820", "found by the default route", "private", "set WARREN_ENDPOINT", "pasta (tap0): up; the world sees the host",
-                  "net down (restarting)", "12 received", "evp",
+                  "net down (restarting)", "12 received", "encrypted by evp, 2 workers", "tun_read 45.0, udp_send none yet", "udp4_gso down: slow without udp4_gso",
+                  "what to do: switch udp4_gso on",
                   "1 without an end", "1m 35s ago", "5.00 MiB", "100 B", "no end", "mac1", "not for us",
                   "the net process is not running", "what to do: see the log of warrend"):
         assert words in out, words + "\n" + out
     assert json.loads(case.warren("status", "-o", "json").stdout)["listen_port"] == 51820
+
+
+@test
+def status_says_in_two_words_that_all_is_fast(case):
+    case.gateway.says["GET /status"] = (200, status(peers=None, tunnel={**status()["tunnel"], "ladder": [rung("aead"), rung("udp4_gso")]}))
+    assert re.search(r"fast path +all on", case.warren("status").stdout)
 
 
 @test

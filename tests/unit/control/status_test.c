@@ -28,6 +28,15 @@ drop_words(const char *name)
 	return "words";
 }
 
+static void
+rung_words(const char *name, const char **cost, const char **remedy)
+{
+	*cost = "it is slow";
+	*remedy = "make it fast";
+}
+
+static const struct status_words words = {drop_words, rung_words};
+
 /* All is well. */
 static int
 setup(void **state)
@@ -51,7 +60,7 @@ setup(void **state)
 					 .n_resolvers = 1,
 					 .now = SECONDS(1000),
 					 .wall = 1796000000,
-					 .drop_words = drop_words};
+					 .words = &words};
 	*state = f;
 	return 0;
 }
@@ -175,15 +184,19 @@ silence_is_said_after_30_s_and_not_when_somebody_was_ever_there(void **state)
 }
 
 static void
-a_superframe_that_was_given_up_is_said(void **state)
+a_rung_that_was_given_up_is_said_and_one_that_never_was_only_shown(void **state)
 {
 	struct fixture *f = *state;
 
-	f->board.present.n_offloads = 2;
-	f->board.present.offloads[0] = (struct uapi_word){"tun_uso", "off"};
-	f->board.present.offloads[1] = (struct uapi_word){"udp4_gso", "down"};
-	expect_only(f, "offload_down");
+	f->board.present.n_rungs = 2;
+	f->board.present.rungs[0] = (struct uapi_rung){.name = "tun_uso_read", .state = "off"};
+	f->board.present.rungs[1] = (struct uapi_rung){.name = "udp4_gso", .state = "down", .downs = 1};
+	expect_only(f, "rung_down");
 	assert_non_null(strstr(f->status.troubles[0].words, "udp4_gso"));
+	assert_non_null(strstr(f->status.troubles[0].words, "it is slow"));
+	assert_string_equal(f->status.troubles[0].remedy, "make it fast");
+	assert_true(status_rung_is_missing(&f->status.rungs[0]) &&
+		    status_rung_is_missing(&f->status.rungs[1]));
 }
 
 static void
@@ -297,7 +310,7 @@ main(void)
 		TEST(what_is_set_up_wrongly_is_said),
 		TEST(what_the_uplink_means_is_said),
 		TEST(silence_is_said_after_30_s_and_not_when_somebody_was_ever_there),
-		TEST(a_superframe_that_was_given_up_is_said),
+		TEST(a_rung_that_was_given_up_is_said_and_one_that_never_was_only_shown),
 		TEST(the_endpoint_is_the_configured_one_else_of_the_default_route),
 		cmocka_unit_test(private_addresses_are_known),
 		cmocka_unit_test(resolvers_are_the_first_two_that_others_can_use),

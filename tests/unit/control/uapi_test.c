@@ -28,6 +28,12 @@ static const char answer[] = "private_key=" KEY_A "\n"
 			     "warren_rung_tun_tso=on 0 0 0\n"
 			     "warren_rung_udp4_gso=down 1 0 0\n"
 			     "warren_datagrams=7\n"
+			     "warren_workers=2\n"
+			     "warren_handoff_in=3\n"
+			     "warren_handoff_out=4\n"
+			     "warren_calls_tun_read=10\n"
+			     "warren_segments_tun_read=450\n"
+			     "warren_calls_udp_send=1\n"
 			     "warren_drop_mac1=3\n"
 			     "warren_drop_replay=0\n"
 			     "warren_something_new=x y z\n"
@@ -58,8 +64,17 @@ a_full_answer_is_read(void **state)
 	assert_true(tunnel.has_key && tunnel.key.b[0] == 0x0b);
 	assert_string_equal(tunnel.aead, "ipsec-mb");
 	assert_int_equal(tunnel.datagrams, 7);
-	assert_int_equal(tunnel.n_offloads, 2);
-	assert_string_equal(tunnel.offloads[1].value, "down");
+	assert_int_equal(tunnel.n_rungs, 2);
+	assert_string_equal(tunnel.rungs[1].name, "udp4_gso");
+	assert_string_equal(tunnel.rungs[1].state, "down");
+	assert_int_equal(tunnel.rungs[1].downs, 1);
+	assert_int_equal(tunnel.workers, 2);
+	assert_int_equal(tunnel.handoff_in, 3);
+	assert_int_equal(tunnel.handoff_out, 4);
+	assert_int_equal(tunnel.n_calls, 2);
+	assert_string_equal(tunnel.calls[0].name, "tun_read");
+	assert_int_equal(tunnel.calls[0].calls, 10);
+	assert_int_equal(tunnel.calls[0].segments, 450);
 	assert_int_equal(tunnel.n_drops, 1);
 	assert_int_equal(tunnel.n_peers, 2);
 	assert_int_equal(tunnel.peers[0].key.b[0], 0x0a); /* in order, whatever order they came in */
@@ -98,6 +113,11 @@ an_answer_that_is_not_well_formed_counts_for_nothing(void **state)
 		"warren_aead=\nerrno=0\n\n",
 		"warren_aead=a b\nerrno=0\n\n",
 		"warren_rung_A=on 0 0 0\nerrno=0\n\n",
+		"warren_rung_a=on 0 0\nerrno=0\n\n",
+		"warren_rung_a=\nerrno=0\n\n",
+		"warren_rung_a=on 0 -1 0\nerrno=0\n\n",
+		"warren_calls_a=x\nerrno=0\n\n",
+		"warren_workers=two\nerrno=0\n\n",
 		"warren_drop_=1\nerrno=0\n\n",
 	};
 	struct tunnel_state tunnel;
