@@ -4,7 +4,6 @@
 #include "base/bytes.h"
 #include "server/wg/device.h"
 #include "server/wg/device_state.h"
-#include "server/wg/owner.h"
 #include "server/wg/route.h"
 
 /*
@@ -94,7 +93,6 @@ wg_peer_add(struct wg_device *device, struct wg_domain *domain, const struct pub
 	r = roster_add(&device->peers, key, &peer);
 	if (r < 0)
 		return r;
-	peer->worker = wg_owner(peer->id.number, device->workers);
 	device->random.fill(device->random.ctx, &peer->generation, sizeof(peer->generation));
 	peer->domain = domain;
 	TAILQ_INSERT_TAIL(&domain->peers, peer, same_domain);

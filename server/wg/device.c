@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "server/wg/device_state.h"
+#include "server/wg/owner.h"
 #include "server/wg/route.h"
 
 int
@@ -92,7 +93,7 @@ device_order(struct wg_device *device, const struct wg_peer *peer, struct wg_ord
 	     const struct wg_effects *out)
 {
 	order->peer = peer->id;
-	out->order(out->ctx, peer->worker, order);
+	out->order(out->ctx, wg_owner(peer->id.number, device->workers), order);
 }
 
 void

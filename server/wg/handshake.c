@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server/wg/device_state.h"
+#include "server/wg/owner.h"
 #include "server/wg/route.h"
 
 /*
@@ -32,10 +33,11 @@ index_used(const struct wg_peer *peer, uint32_t value)
 static uint32_t
 index_new(const struct wg_device *device, struct wg_peer *peer)
 {
+	const unsigned worker = wg_owner(peer->id.number, device->workers);
 	uint32_t value;
 
 	do
-		value = index_make(&device->index, peer->worker, peer->id.number, ++peer->generation);
+		value = index_make(&device->index, worker, peer->id.number, ++peer->generation);
 	while (index_used(peer, value));
 	return value;
 }

@@ -184,7 +184,7 @@ order_access(struct wg_path *path, struct path_peer *peer, const struct wg_order
 {
 	const bool moved = (peer->access == WG_QUARANTINED) != (order->access.access == WG_QUARANTINED);
 
-	peer->access = order->access.access;
+	peer->access = (uint8_t)order->access.access;
 	peer->end = order->access.end;
 	if (peer->access == WG_CUT)
 		path_purge(path, peer, WG_DROP_CUT);

@@ -107,7 +107,7 @@ source_owned(struct path_peer *peer, const struct inner *inner)
 	struct owned_source *source = &peer->source;
 	struct wg_peer_id owner;
 
-	if (source->version == version && source->family == inner->family &&
+	if (source->version == version && peer->source_family == inner->family &&
 	    memcmp(source->addr, inner->source, len) == 0)
 		return true;
 	owner = inner->family == AF_INET ? allowedips_lookup4(peer->allowed, inner->source)
@@ -115,7 +115,7 @@ source_owned(struct path_peer *peer, const struct inner *inner)
 	if (!wg_peer_id_equal(owner, peer->id))
 		return false;
 	source->version = version;
-	source->family = inner->family;
+	peer->source_family = (uint8_t)inner->family;
 	memcpy(source->addr, inner->source, len);
 	return true;
 }

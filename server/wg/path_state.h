@@ -29,7 +29,6 @@ struct seen_index {
 /* The source address that was last found to be the peer's, and for which version of the table. */
 struct owned_source {
 	uint64_t version; /* 0: none */
-	int family;
 	uint8_t addr[16];
 };
 
@@ -51,28 +50,29 @@ struct path_peer {
 	struct sessions sessions;
 	const struct allowedips *allowed;
 	uint16_t domain;
-	uint16_t mtu; /* 0: the interface's */
+	uint16_t mtu;          /* 0: the interface's */
+	uint8_t access;        /* enum wg_access */
+	uint8_t source_family; /* of @source */
+	uint8_t queue;         /* enum report_queue */
+	bool last_minute : 1;  /* a handshake was wanted because the session received is about to end */
+	bool empty : 1;        /* a keepalive waits */
+	bool ready : 1;        /* in the list of those to flush */
+	bool unanswered : 1;   /* data came, and nothing was sent since */
 	struct owned_source source;
 	struct path_limits *limits; /* NULL: no rate */
 
 	struct wg_route route;
 	nsec_t learned;
-	enum wg_access access;
 	struct wg_end end;
-	bool last_minute; /* a handshake was wanted because the session received is about to end */
 
 	struct staged_queue staged;
-	bool empty; /* a keepalive waits, too */
-	bool ready; /* in the list of those to flush */
 	TAILQ_ENTRY(path_peer) ready_link;
 
 	struct path_news news;       /* since the last report */
 	uint64_t tx_bytes, rx_bytes; /* so far */
-	bool unanswered;             /* data came, and nothing was sent since */
 	nsec_t batched;              /* when the first batch went since anything came; 0: none did */
 	nsec_t reported, wanted; /* when the last report, the last with HANDSHAKE_WANTED, went; 0: never */
 	nsec_t due;
-	enum report_queue queue;
 	TAILQ_ENTRY(path_peer) report_link;
 };
 

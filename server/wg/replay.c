@@ -84,6 +84,7 @@ widen(struct replay *replay, struct replay_pool *pool)
 	for (uint64_t i = 0; i < REPLAY_NEAR_WORDS && i <= newest; i++)
 		ring->seen[(newest - i) % REPLAY_WORDS] = replay->near[(newest - i) % REPLAY_NEAR_WORDS];
 	replay->ring = ring;
+	replay->wide = true;
 }
 
 bool
@@ -93,10 +94,10 @@ replay_accept(struct replay *replay, struct replay_pool *pool, uint64_t counter)
 
 	if (!replay_fresh(replay, counter))
 		return false;
-	if (!replay->ring && counter >= REPLAY_NEAR_BITS)
+	if (!replay->wide && counter >= REPLAY_NEAR_BITS)
 		widen(replay, pool);
-	seen = replay->ring ? replay->ring->seen : replay->near;
-	words = replay->ring ? REPLAY_WORDS : REPLAY_NEAR_WORDS;
+	seen = replay->wide ? replay->ring->seen : replay->near;
+	words = replay->wide ? REPLAY_WORDS : REPLAY_NEAR_WORDS;
 	if (counter > replay->top) {
 		const uint64_t from = replay->top / 64, to = counter / 64;
 		const uint64_t steps = MIN(to - from, words);
@@ -112,11 +113,10 @@ replay_accept(struct replay *replay, struct replay_pool *pool, uint64_t counter)
 void
 replay_done(struct replay *replay, struct replay_pool *pool)
 {
-	struct replay_ring *ring = take_ptr(replay->ring);
-
-	if (!ring)
+	if (!replay->wide)
 		return;
-	ring->next = pool->free;
-	pool->free = ring;
+	replay->ring->next = pool->free;
+	pool->free = replay->ring;
 	pool->left++;
+	*replay = (struct replay){0};
 }

@@ -53,8 +53,11 @@ void replay_pool_done(struct replay_pool *pool);
 /* Zeroes: nothing seen. */
 struct replay {
 	uint64_t top; /* the greatest counter seen */
-	struct replay_ring *ring; /* NULL: near counts */
-	uint64_t near[REPLAY_NEAR_WORDS];
+	union {
+		uint64_t near[REPLAY_NEAR_WORDS];
+		struct replay_ring *ring; /* if @wide */
+	};
+	bool wide;
 };
 
 /* Whether @counter could be fresh; changes nothing.  For a look before the AEAD. */
@@ -65,7 +68,7 @@ replay_fresh(const struct replay *replay, uint64_t counter)
 
 	if (counter > replay->top)
 		return true;
-	if (replay->ring)
+	if (replay->wide)
 		return replay->top - counter <= REPLAY_WINDOW &&
 		       (replay->ring->seen[word % REPLAY_WORDS] >> counter % 64 & 1) == 0;
 	return (replay->top < REPLAY_NEAR_BITS || replay->top - counter <= REPLAY_NEAR_WINDOW) &&

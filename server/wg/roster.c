@@ -53,28 +53,59 @@ static struct wg_peer **
 bucket_of(const struct roster *peers, const struct public_key *key)
 {
 	uint8_t out[crypto_shorthash_BYTES];
+	uint32_t bucket;
 
 	crypto_shorthash(out, key->b, KEY_LEN, peers->hash_key);
-	return &peers->buckets[le64_load(out) & (peers->bucket_count - 1)];
+	bucket = (uint32_t)le64_load(out) & (2 * peers->bucket_level - 1);
+	if (bucket >= peers->bucket_count) /* it is not split yet */
+		bucket -= peers->bucket_level;
+	return &peers->buckets[bucket];
 }
 
 static int
+buckets_reserve(struct roster *peers)
+{
+	const uint32_t room = MAX(BUCKETS_MIN, peers->bucket_room * 2);
+	struct wg_peer **buckets;
+
+	if (peers->bucket_count < peers->bucket_room)
+		return 0;
+	buckets = reallocarray(peers->buckets, room, sizeof(struct wg_peer *));
+	if (!buckets)
+		return -ENOMEM;
+	peers->buckets = buckets;
+	peers->bucket_room = room;
+	return 0;
+}
+
+/*
+ * Linear hashing: with each peer one bucket is split in two, in order, so that no peer that is added waits
+ * for all others to be sorted anew.
+ */
+static int
 buckets_grow(struct roster *peers)
 {
-	const uint32_t count = MAX(BUCKETS_MIN, peers->bucket_count * 2);
-	struct wg_peer **buckets;
+	struct wg_peer *peer, *next;
+	int r;
 
 	if (peers->count < peers->bucket_count)
 		return 0;
-	buckets = calloc(count, sizeof(struct wg_peer *));
-	if (!buckets)
-		return -ENOMEM;
-	free(peers->buckets);
-	peers->buckets = buckets;
-	peers->bucket_count = count;
-	for (struct wg_peer *peer = NULL; (peer = roster_next(peers, peer));) {
+	r = buckets_reserve(peers);
+	if (r < 0)
+		return r;
+	if (peers->bucket_count == 2 * peers->bucket_level)
+		peers->bucket_level *= 2;
+	if (peers->bucket_level == 0) {
+		peers->buckets[0] = NULL;
+		peers->bucket_level = peers->bucket_count = 1;
+		return 0;
+	}
+	peer = take_ptr(peers->buckets[peers->bucket_count - peers->bucket_level]);
+	peers->buckets[peers->bucket_count++] = NULL;
+	for (; peer; peer = next) {
 		struct wg_peer **bucket = bucket_of(peers, &peer->key);
 
+		next = peer->same_hash;
 		peer->same_hash = *bucket;
 		*bucket = peer;
 	}

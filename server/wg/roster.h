@@ -30,8 +30,10 @@ struct wg_peer {
 	struct public_key key;
 	struct preshared_key psk;
 	uint8_t static_static[KEY_LEN];
-	enum static_static ss_state; /* made when first needed, for as long as our key is the same */
-	uint32_t generation;         /* of indices */
+	uint8_t ss_state;          /* enum static_static: made when first needed, for as long as our key stays */
+	uint8_t access;            /* enum wg_access */
+	uint16_t keepalive;        /* persistent; seconds */
+	uint32_t generation;       /* of indices */
 	struct noise_handshake *handshake; /* an initiation of ours that is not answered; NULL: none */
 	struct cookie cookie;
 	nsec_t last_consumed;                      /* an initiation of the peer; 0: never */
@@ -39,14 +41,11 @@ struct wg_peer {
 	struct peer_index previous, current, next; /* as the path has them, as far as we know */
 	uint8_t latest_timestamp[NOISE_TIMESTAMP_LEN];
 
-	unsigned attempts;
+	uint8_t attempts;
+	bool another_keepalive;
 	struct timers timers;
 	nsec_t keepalive_ordered; /* one that must not be taken for an answer to later data; 0: none */
-	bool another_keepalive;
 
-	uint8_t access; /* enum wg_access */
-	uint16_t keepalive;
-	unsigned worker;
 	struct wg_route route;
 	nsec_t learned;
 	time_t end_at;
@@ -65,7 +64,8 @@ void peer_handshake_forget(struct wg_peer *peer);
 struct roster {
 	uint8_t hash_key[16];
 	struct wg_peer **buckets; /* by public key */
-	uint32_t bucket_count;    /* a power of two */
+	uint32_t bucket_room, bucket_count;
+	uint32_t bucket_level; /* a power of two; bucket_count is above, and at most twice as much */
 	struct wg_peer **numbers;
 	uint32_t *unused; /* numbers that may be used again */
 	uint32_t unused_count;

@@ -197,7 +197,7 @@ a_short_window_is_exact_below_256_and_safe_without_a_ring(void **state)
 			assert_int_equal(accepted, was_fresh);
 			if (accepted && seen[counter])
 				fail_msg("counter %" PRIu64 " was accepted twice", counter);
-			if (!short_one.ring && short_one.top >= REPLAY_NEAR_BITS)
+			if (!short_one.wide && short_one.top >= REPLAY_NEAR_BITS)
 				short_since = i; /* what it forgot meanwhile counts as seen */
 			recent = counter >= top || top - counter <= REPLAY_NEAR_WINDOW ||
 				 (short_since == UINT64_MAX && top - counter <= WINDOW);
@@ -206,7 +206,7 @@ a_short_window_is_exact_below_256_and_safe_without_a_ring(void **state)
 			seen[counter] |= accepted;
 			top = MAX(top, counter);
 		}
-		assert_non_null(short_one.ring);
+		assert_true(short_one.wide);
 		replay_done(&short_one, &empty);
 		assert_int_equal(empty.left, REPLAY_CHUNK);
 		replay_pool_done(&empty);
@@ -221,9 +221,9 @@ few_counters_need_no_ring(void **state)
 		offer(c ^ 1);
 	for (uint64_t c = 0; c < REPLAY_NEAR_BITS; c++)
 		offer(c);
-	assert_null(replay.ring);
+	assert_false(replay.wide);
 	offer(REPLAY_NEAR_BITS);
-	assert_non_null(replay.ring);
+	assert_true(replay.wide);
 	for (uint64_t c = 0; c <= REPLAY_NEAR_BITS; c++)
 		offer(c);
 }
@@ -243,9 +243,9 @@ a_pool_has_a_ceiling_and_gives_out_each_ring_once(void **state)
 	for (unsigned round = 0; round < 3; round++) {
 		for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
 			replay_accept(&all[i], &few, 1000 + i);
-			assert_int_equal(all[i].ring != NULL, i < 2 * REPLAY_CHUNK);
+			assert_int_equal(all[i].wide, i < 2 * REPLAY_CHUNK);
 			for (unsigned k = 0; k < i; k++)
-				assert_true(!all[i].ring || all[i].ring != all[k].ring);
+				assert_true(!all[i].wide || all[i].ring != all[k].ring);
 		}
 		assert_int_equal(few.left, 0);
 		for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
