@@ -4,7 +4,7 @@
 help:
 	@echo 'make run      install what is missing, build, start a rootless gateway'
 	@echo 'make test     install what is missing, build, run every test'
-	@echo 'make bench    benchmarks, with rivals side by side where they are installed'
+	@echo 'make bench    the tunnel beside its rivals, where they are installed (RIVALS=install) (BENCH=--help)'
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS each (60)'
 	@echo 'make install  programs, man page, completions, unit (DESTDIR, PREFIX=/usr/local)'
 
@@ -40,7 +40,9 @@ test: deps-test build-all build-asan
 	tests/run
 
 bench: deps-test build
-	python3 tests/bench/bench.py
+	ninja -C build bench-programs
+	$(if $(filter install,$(RIVALS)),tools/install-rivals)
+	python3 tests/bench/bench.py $(BENCH)
 
 fuzz: deps-test build-asan
 	tests/fuzz/run $(FUZZ_SECONDS)

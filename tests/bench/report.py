@@ -1,0 +1,119 @@
+"""The report: what was measured, on what, against what was promised; in Markdown, with a plot beside it."""
+import os
+
+import bars
+import cases
+import plot
+from figures import median, number, spread, values
+from programs import WARREN
+
+KEPT = "## What binds"  # from this heading on, the page is a person's: it is kept as it was
+CALLS = (("segments_tun_read", "TUN read"), ("segments_udp_send", "send"), ("segments_udp_receive", "receive"),
+         ("segments_tun_write", "TUN write"))
+PANELS = [
+    ("One TCP flow, Gbit/s", "tcp1", "gbit"),
+    ("One TCP flow, CPU s/GB of an end", "tcp1", "cpu"),
+    ("One TCP flow, as on a card, Gbit/s", "tcp1-card", "gbit"),
+    ("Eight TCP flows, Gbit/s", "tcp8", "gbit"),
+    ("UDP 64 bytes at 100 kpps, CPU µs a packet", "udp64", "cpu"),
+    ("UDP 64 bytes, highest rate without loss, kpps", "udp64-most", "kpps"),
+    ("Round trip when idle, p50, ms", "idle", "p50"),
+    ("Handshakes answered a CPU second", "handshakes", "per_cpu_second"),
+]
+
+
+def head(results):
+    m = results["machine"]
+    yield "# Performance\n"
+    yield (f"Written by `make bench` on {results['date']}: {m['cpu']}, {m['memory']}, Linux {m['kernel']}. Compare ratios, not figures: both "
+           "ends of the tunnel and the load share this machine.\n")
+    if results["quick"]:
+        yield "**This was a smoke run (`--quick`): it shows that the cases work, not how fast anything is.**\n"
+    yield "| program | version |\n|---|---|"
+    for p in results["programs"]:
+        yield f"| {p['name']} | {p['version'] or '–'} |"
+    for name, reason in results["absent"].items():
+        yield f"| {name} | absent: {reason} |"
+    yield ""
+
+
+def method(results):
+    yield "## Method\n"
+    yield (f"Two network namespaces on a veth pair, the same program at both ends, all programs up at once and measured in turn, case by case: "
+           f"{results['rounds']} rounds ({results['rounds_few']} of cases that no bar hangs on), {results['seconds']} s each. "
+           f"Nothing is pinned: each process may use all {results['machine']['cpu'].split(', ')[1]}, at nice {results['nice']}. "
+           "TCP is iperf3; datagrams and round trips come from small programs in `tests/bench`. *As on a card*: TSO and UDP segmentation off and GRO on "
+           "at the veth, so that datagrams are cut and merged by the kernel. Figures are medians, in brackets the range over rounds; a ratio is one of "
+           "medians, its range that of single rounds. CPU time is that of the tunnel processes, system time included; *whole machine* is all that was not idle, "
+           "other people's work on this machine included.\n")
+    if results["load"] is not None:
+        yield (f"Other work went on meanwhile: the machine's load average was {results['load'][0]:.1f} at the start and {results['load'][1]:.1f} at the end "
+               "(the bench itself makes 2 to 4).\n")
+    yield "To repeat it: `make bench RIVALS=install`, with `CEILING=PATH` for the measuring stick; `tests/bench/bench.py --help` has the rest.\n"
+
+
+def bar_table(results):
+    yield "## What was promised, and reached\n"
+    yield "| case | bar | reached | verdict |\n|---|---|---|---|"
+    for v in bars.verdicts(results["samples"]):
+        yield f"| {v.words} | {v.bar} | {v.reached} | {v.met if not results['quick'] else 'smoke run'} |"
+    yield ""
+
+
+def case_table(results, name):
+    words, figures = cases.described(name)
+    samples = results["samples"]
+    order = [p["name"] for p in results["programs"]] + [bars.AEAD]
+    rows = [p for p in order if any(s["case"] == name and s["program"] == p for s in samples)]
+    figures = [f for f in figures if any(values(samples, name, p, f.key) for p in rows)]
+    if not rows or not figures:
+        return
+    yield f"### {name}: {words}\n"
+    first = figures[0]
+    mine = median(values(samples, name, WARREN, first.key))
+    yield "| program | " + " | ".join(f.words for f in figures) + f" | warren / it, {first.words} |"
+    yield "|---" * (len(figures) + 2) + "|"
+    for p in rows:
+        theirs = median(values(samples, name, p, first.key))
+        ratio = f"{mine / theirs:.2f} ×" if mine and theirs and p != WARREN else ""
+        yield f"| {p} | " + " | ".join(spread(values(samples, name, p, f.key)) for f in figures) + f" | {ratio} |"
+    yield ""
+    means = [(label, median(values(samples, name, WARREN, key))) for key, label in CALLS]
+    if all(v for _, v in means):
+        yield "warren, mean segments a call: " + ", ".join(f"{label} {number(v)}" for label, v in means) + ".\n"
+
+
+def details(results):
+    yield "## Case by case\n"
+    seen = list(dict.fromkeys(s["case"] for s in results["samples"]))
+    for name in seen:
+        yield from case_table(results, name)
+    if results["failures"]:
+        yield "### Not possible\n"
+        for key, reason in sorted(results["failures"].items()):
+            yield f"- {key}: {reason}"
+        yield ""
+
+
+def kept(path):
+    try:
+        with open(path) as f:
+            text = f.read()
+    except OSError:
+        return ""
+    return text[text.index(KEPT):] if KEPT in text else ""
+
+
+def write(results, path):
+    svg = plot.plot(results["samples"], PANELS, [p["name"] for p in results["programs"]])
+    picture = os.path.splitext(path)[0] + ".svg"
+    lines = [*head(results), *bar_table(results)]
+    if svg:
+        with open(picture, "w") as f:
+            f.write(svg)
+        lines.append(f"![Throughput, CPU time and latency of each program]({os.path.basename(picture)})\n")
+    lines += [*method(results), *details(results)]
+    words = kept(path)
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, "w") as f:
+        f.write("\n".join(lines).rstrip() + "\n" + ("\n" + words if words else ""))
