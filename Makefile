@@ -1,6 +1,6 @@
 # What a newcomer types.  The build itself is Meson's: meson.build.
 
-.PHONY: help deps build build-all build-asan run test bench fuzz install clean format
+.PHONY: help deps build build-all build-asan build-tsan run test bench fuzz install clean format
 help:
 	@echo 'make run      install what is missing, build, start a rootless gateway'
 	@echo 'make test     install what is missing, build, run every test'
@@ -30,13 +30,19 @@ build-asan/build.ninja:
 build-asan: build-asan/build.ninja
 	ninja -C build-asan
 
+build-tsan/build.ninja:
+	CC=clang meson setup build-tsan -Db_sanitize=thread -Db_lundef=false -Dwerror=$(WERROR)
+
+build-tsan: build-tsan/build.ninja
+	ninja -C build-tsan server/tunnel/warren-tunnel tests/net/tunnel/flows tests/net/tunnel/wire
+
 run: build
 	@deploy/run
 
 build-all: deps build/build.ninja
 	ninja -C build
 
-test: deps-test build-all build-asan
+test: deps-test build-all build-asan build-tsan
 	tests/run
 
 bench: deps-test build
@@ -51,7 +57,7 @@ install: build
 	meson install -C build --no-rebuild
 
 clean:
-	rm -rf build build-asan
+	rm -rf build build-asan build-tsan
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -1,15 +1,9 @@
 #!/usr/bin/env python3
 """Superframes: in bulk, on each of the four ways, a call carries more than twenty segments."""
-import ctypes
-import fcntl
 import os
-import struct
 
 from lab import main, need, test, wait_until
-from wires import Side, cable, figures, iperf, lossless, mean, ours, pair
-
-IFF_TUN, IFF_NO_PI, TUNSETIFF = 1, 0x1000, 0x400454CA
-
+from wires import Side, cable, figures, iperf, lossless, mean, ours, pair, plain_tun
 
 def bulk(lab, v6=False, whole=True, argv=()):
     need("iperf3", "ethtool")
@@ -54,26 +48,12 @@ def every_rung_that_this_kernel_has_is_on(lab):
         assert values["warren_rung_" + name] in ("on 0 0 0", "off 0 0 0")
 
 
-def plain_tun(ns_name, ifname):
-    """A queue without a vnet header, opened in that namespace."""
-    here = os.open("/proc/self/ns/net", os.O_RDONLY)
-    there = os.open(f"/run/netns/{ns_name}", os.O_RDONLY)
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.setns(there, 0x40000000) == 0
-    fd = os.open("/dev/net/tun", os.O_RDWR)
-    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH14x", ifname.encode(), IFF_TUN | IFF_NO_PI))
-    assert libc.setns(here, 0x40000000) == 0
-    os.close(here)
-    os.close(there)
-    return fd
-
-
 @test
 def a_device_without_superframes_works_packet_by_packet(lab):
     need("iperf3")
     a, b = Side(lab, "a", 1, ours()), Side(lab, "b", 2, ours())
     cable(a, b)
-    fd = plain_tun("a", a.ifname)
+    fd = plain_tun(a)
     os.set_inheritable(fd, True)
     a.env["WG_TUN_FD"] = str(fd)
     a.start(pass_fds=(fd,))

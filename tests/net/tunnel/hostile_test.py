@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """What strangers send: garbage of every length, broken handshakes, floods."""
 import base64
-import ctypes
 import hashlib
 import os
 import socket
@@ -9,7 +8,7 @@ import struct
 import subprocess
 
 from lab import main, need, test, wait_until
-from wires import Side, cable, figures, ours, pair, uapi
+from wires import Side, cable, figures, ours, pair, socket_in, uapi
 
 GO = "wireguard-go"
 
@@ -80,19 +79,6 @@ def capture(lab, sender, receiver):
     listener.close()
     assert len(message) == 148 and message[0] == 1
     return message
-
-
-def socket_in(ns, address, family=socket.AF_INET):
-    """A UDP socket of another namespace."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    here, there = os.open("/proc/self/ns/net", os.O_RDONLY), os.open(f"/run/netns/{ns.name}", os.O_RDONLY)
-    assert libc.setns(there, 0x40000000) == 0
-    s = socket.socket(family, socket.SOCK_DGRAM)
-    assert libc.setns(here, 0x40000000) == 0
-    os.close(here)
-    os.close(there)
-    s.bind(address)
-    return s
 
 
 @test

@@ -1,77 +1,19 @@
 #!/usr/bin/env python3
 """Order: within a flow no number goes backwards and none comes twice, whatever carries it; and on the wire the counters of
 a session rise strictly, so that a peer with a window of 32 packets loses nothing."""
-import json
-import os
 import signal
 import time
 
-import lab as laboratory
+from crowd import GO, Client, begin, last_line, move, of_peers
 from lab import main, need, test, wait_until
 from preload import Clocks
-from wires import Side, figures, ours, uapi
+from wires import Side, figures, ours
 
-GO = "wireguard-go"
 REKEY_AFTER_TIME = 120
 STEP = 4  # seconds; less than any timer of a peer that hears of the other
 RENEWALS = 2
 FLOWS, RATE, SECONDS = 24, 2500, 5
 LOSS, LOSS_OF_OTHERS = 0.05, 0.25  # on a machine that is busy with other tests; order is what is looked for here
-
-
-def built(name):
-    return os.path.join(laboratory.BUILD, "tests/net/tunnel", name)
-
-
-def last_line(process, timeout=60):
-    status = process.wait(timeout)
-    assert status == 0, process.output()
-    return json.loads(process.output().splitlines()[-1])
-
-
-class Client(Side):
-    """A peer of the gateway on a cable of its own."""
-
-    def __init__(self, lab, number, implementation, env):
-        super().__init__(lab, f"c{number}", number, implementation, env)
-        self.net = f"198.51.{100 + number}"
-        self.outer4, self.outer6 = f"{self.net}.2", f"2001:db8:{number}::2"
-
-    def join(self, gateway, whole):
-        self.lab.veth(self.ns, "v" + self.name, [self.outer4 + "/24", self.outer6 + "/64"], gateway.ns, "g" + self.name,
-                      [self.net + ".1/24", f"2001:db8:{self.number}::1/64"])
-        if not whole:
-            for ns, name in ((self.ns, "v" + self.name), (gateway.ns, "g" + self.name)):
-                ns.run("ethtool", "-K", name, "tso", "off", "tx-udp-segmentation", "off", "gro", "on")
-        self.start()
-        ours_begins = self.implementation != ours()  # who begins renews, and our clock is the one that is moved
-        there = f"[2001:db8:{self.number}::1]:51820" if self.number % 2 else f"{self.net}.1:51820"
-        self.peer(gateway, None if ours_begins else there)
-        gateway.peer(self, f"{self.outer4}:51820" if ours_begins else None)
-        if ours_begins:
-            gateway.ns.ping(self.inner4)
-        else:
-            self.ns.ping(gateway.inner4)
-
-    def wires(self, gateway):
-        """Watches what leaves at both ends of the cable."""
-        found = [ns.start(built("wire"), name) for ns, name in ((self.ns, "v" + self.name), (gateway.ns, "g" + self.name))]
-        for wire in found:
-            wire.wait_for("listening")
-        return found
-
-    def flows(self, gateway):
-        port = 7000 + self.number
-        v6 = self.number % 2 == 0
-        near, far = (self.inner6, gateway.inner6) if v6 else (self.inner4, gateway.inner4)
-        return [self.ns.start(built("flows"), near, far, port, FLOWS, RATE, SECONDS),
-                gateway.ns.start(built("flows"), far, near, port, FLOWS, RATE, SECONDS)]
-
-
-def of_peers(sides, key):
-    """That number of each peer of each side."""
-    return [int(line.split("=")[1]) for side in sides for line in uapi(side.ifname, "get=1\n\n").splitlines()
-            if line.startswith(key + "=")]
 
 
 def renew(clocks, sides):
@@ -87,15 +29,6 @@ def renew(clocks, sides):
     wait_until(lambda: min(begun()) > before, "every session to be renewed")
 
 
-def move(client):
-    """The outer addresses of a client become others."""
-    client.ns.run("sysctl", "-qw", "net.ipv4.conf.all.promote_secondaries=1")
-    for new, old in ((client.net + ".77/24", client.outer4 + "/24"),
-                     (f"2001:db8:{client.number}::77/64", client.outer6 + "/64")):
-        client.ns.ip("addr", "add", new, "dev", "v" + client.name, *(["nodad"] if ":" in new else []))
-        client.ns.ip("addr", "del", old, "dev", "v" + client.name)
-
-
 def oracle(lab, workers, whole=True, **env):
     """A gateway with three clients, traffic of each both ways at once, renewals of every session, one client that moves."""
     need("wg", GO, "ethtool")
@@ -108,11 +41,8 @@ def oracle(lab, workers, whole=True, **env):
     for client in clients:
         client.join(gateway, whole)
         wires += client.wires(gateway)
-        flows += client.flows(gateway)
-    for flow in flows:
-        flow.wait_for("ready")
-    for flow in flows:
-        flow.signal(signal.SIGUSR1)
+        flows += client.flows(gateway, FLOWS, RATE, SECONDS)
+    begin(flows)
     wait_until(lambda: figures(gateway.ifname)["warren_datagrams"] > 2000, "traffic")
     for _ in range(RENEWALS):
         renew(clocks, [gateway, *clients])

@@ -2,16 +2,18 @@
  * What an interface sends, as it leaves: whether the counters of each WireGuard session rise strictly.  Then
  * a receiver with any replay window, one of 32 packets too, takes all that arrives.
  *
- *     wire INTERFACE
+ *     wire [--list] INTERFACE
  *
  * Runs until SIGTERM; the last line of the output is a JSON object of figures.  Superframes are seen whole,
- * with the length of their segments beside them.
+ * with the length of their segments beside them.  --list: a line for each message, both ways: when, "out" or
+ * "in", type, length.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/sockios.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -19,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <poll.h>
@@ -43,6 +46,7 @@ struct session {
 static struct session sessions[SESSIONS];
 static uint64_t messages, back, missing, whole;
 static unsigned n_sessions;
+static bool list;
 
 static void
 fail(const char *what)
@@ -94,7 +98,21 @@ message_see(const uint8_t *data, size_t len)
 }
 
 static void
-frame_see(const uint8_t *frame, size_t len)
+message_list(int fd, const uint8_t *data, size_t len, bool out)
+{
+	struct timespec ts = {0};
+	uint32_t type = 0;
+
+	memcpy(&type, data, MIN(len, sizeof(type)));
+	if (ioctl(fd, SIOCGSTAMPNS, &ts) < 0)
+		fail("the time of a packet");
+	printf("%lld.%09ld %s %u %zu\n", (long long)ts.tv_sec, ts.tv_nsec, out ? "out" : "in", le32toh(type),
+	       len);
+	fflush(stdout);
+}
+
+static void
+frame_see(int fd, const uint8_t *frame, size_t len, bool out)
 {
 	struct virtio_net_hdr vnet;
 	const uint8_t *ip = frame + sizeof(vnet) + ETH_HLEN;
@@ -113,9 +131,13 @@ frame_see(const uint8_t *frame, size_t len)
 	if (len <= head)
 		return;
 	segment = vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE ? len - head : vnet.gso_size;
-	whole += segment < len - head;
-	for (size_t at = head; segment > 0 && at < len; at += segment)
-		message_see(ip + at, MIN(segment, len - at));
+	whole += out && segment < len - head;
+	for (size_t at = head; segment > 0 && at < len; at += segment) {
+		if (list)
+			message_list(fd, ip + at, MIN(segment, len - at), out);
+		if (out)
+			message_see(ip + at, MIN(segment, len - at));
+	}
 }
 
 static int
@@ -143,8 +165,7 @@ drain(int fd)
 	ssize_t n;
 
 	while ((n = recvfrom(fd, frame, sizeof(frame), 0, (struct sockaddr *)&from, &from_len)) >= 0) {
-		if (from.sll_pkttype == PACKET_OUTGOING)
-			frame_see(frame, (size_t)n);
+		frame_see(fd, frame, (size_t)n, from.sll_pkttype == PACKET_OUTGOING);
 		from_len = sizeof(from);
 	}
 }
@@ -157,12 +178,13 @@ main(int argc, char *argv[])
 	struct pollfd fds[2];
 	sigset_t set;
 
-	if (argc != 2)
+	list = argc == 3 && strcmp(argv[1], "--list") == 0;
+	if (argc != 2 && !list)
 		return 2;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	fds[0] = (struct pollfd){packet_socket(argv[1]), POLLIN, 0};
+	fds[0] = (struct pollfd){packet_socket(argv[argc - 1]), POLLIN, 0};
 	fds[1] = (struct pollfd){signalfd(-1, &set, SFD_CLOEXEC), POLLIN, 0};
 	puts("listening");
 	fflush(stdout);

@@ -1,12 +1,16 @@
 """Two ends of a WireGuard tunnel in namespaces of their own, each with an implementation of choice."""
+import ctypes
+import fcntl
 import os
 import re
 import socket
+import struct
 import subprocess
 
 from lab import program, wait_until
 
 DIRECTORY = "/run/wireguard"
+IFF_TUN, IFF_NO_PI, TUNSETIFF = 1, 0x1000, 0x400454CA
 
 
 def ours():
@@ -46,6 +50,36 @@ def mean(before, after, name):
 def hexadecimal(key):
     import base64
     return base64.b64decode(key).hex()
+
+
+def inside(ns, what):
+    """Calls @what in that namespace; what it opens stays there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    here, there = os.open("/proc/self/ns/net", os.O_RDONLY), os.open(f"/run/netns/{ns.name}", os.O_RDONLY)
+    assert libc.setns(there, 0x40000000) == 0
+    try:
+        return what()
+    finally:
+        assert libc.setns(here, 0x40000000) == 0
+        os.close(here)
+        os.close(there)
+
+
+def socket_in(ns, address, family=socket.AF_INET):
+    """A UDP socket of another namespace."""
+    s = inside(ns, lambda: socket.socket(family, socket.SOCK_DGRAM))
+    s.bind(address)
+    return s
+
+
+def plain_tun(side):
+    """The device of @side without a vnet header, for WG_TUN_FD."""
+    def opened():
+        fd = os.open("/dev/net/tun", os.O_RDWR)
+        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH14x", side.ifname.encode(), IFF_TUN | IFF_NO_PI))
+        os.set_inheritable(fd, True)
+        return fd
+    return inside(side.ns, opened)
 
 
 class Side:
