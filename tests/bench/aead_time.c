@@ -111,9 +111,10 @@ time_size(const struct aead *aead, uint32_t size, const char *separator)
 int
 main(int argc, char *argv[])
 {
+	static struct ladder ladder;
 	struct aead aead = {0};
 
-	if (argc < 2 || aead_choose(&aead, getenv("WARREN_AEAD")) < 0) {
+	if (argc < 2 || aead_choose(&aead, getenv("WARREN_AEAD"), &ladder) < 0) {
 		fputs("usage: aead-time SIZE...\n", stderr);
 		return 2;
 	}

@@ -194,7 +194,8 @@ sockets_open(struct crowd *crowd)
 static int
 crowd_make(struct crowd *crowd)
 {
-	int r = aead_choose(&crowd->gateway.aead, NULL);
+	static struct ladder ladder;
+	int r = aead_choose(&crowd->gateway.aead, NULL, &ladder);
 
 	crowd->clients = calloc(crowd->n, sizeof(*crowd->clients));
 	if (r < 0 || !crowd->clients)
