@@ -9,6 +9,7 @@
 
 #define ECN_MASK 3U
 #define ECN_NOT  0U /* the ends do not speak ECN */
+#define ECN_ECT1 1U
 #define ECN_ECT0 2U
 #define ECN_CE   3U /* congestion experienced */
 
@@ -52,22 +53,31 @@ checksum_update(uint8_t *checksum, uint16_t before, uint16_t after)
 	be16_store(checksum, (uint16_t)~sum);
 }
 
-/* Only CE is carried over, and only where the ends speak ECN; what the kernel does. */
+/* What the inner header shows: a mark comes in where the ends speak ECN, and a path that made ECT(0) ECT(1),
+ * too. */
+static unsigned
+ecn_decapsulate(unsigned inner, unsigned outer)
+{
+	if (inner == ECN_NOT)
+		return inner;
+	if (outer == ECN_CE)
+		return ECN_CE;
+	return outer == ECN_ECT1 && inner == ECN_ECT0 ? ECN_ECT1 : inner;
+}
+
 void
 inner_decapsulate(uint8_t *packet, uint8_t outer_tos)
 {
-	if ((outer_tos & ECN_MASK) != ECN_CE)
-		return;
-	if (packet[0] >> 4 == 4) {
-		const uint16_t before = be16_load(packet);
+	const unsigned shift = packet[0] >> 4 == 4 ? 0 : 4;
+	const unsigned inner = packet[1] >> shift & ECN_MASK;
+	const unsigned ecn = ecn_decapsulate(inner, outer_tos & ECN_MASK);
+	const uint16_t before = be16_load(packet);
 
-		if ((packet[1] & ECN_MASK) == ECN_NOT)
-			return;
-		packet[1] |= ECN_CE;
+	if (ecn == inner)
+		return;
+	packet[1] = (uint8_t)((packet[1] & ~(ECN_MASK << shift)) | ecn << shift);
+	if (shift == 0)
 		checksum_update(packet + 10, before, be16_load(packet));
-	} else if ((packet[1] >> 4 & ECN_MASK) != ECN_NOT) {
-		packet[1] |= ECN_CE << 4;
-	}
 }
 
 uint8_t

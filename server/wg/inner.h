@@ -18,7 +18,7 @@ struct inner {
 /* Whether @len > 0 bytes hold a whole packet of either version.  @ret is written for DROP_NONE. */
 enum wg_drop inner_check(const uint8_t *packet, uint32_t len, struct inner *ret);
 
-/* RFC 6040: a mark that the outer header caught goes into the inner one.  After inner_check(). */
+/* RFC 6040, as the kernel does it: what the way did to ECN goes into the inner header.  After inner_check(). */
 void inner_decapsulate(uint8_t *packet, uint8_t outer_tos);
 
 /* The outer ECN bits for a packet to send; 0 if it has no IP header. */

@@ -295,12 +295,12 @@ header_sum(const uint8_t *header)
 	return (uint16_t)((sum & 0xffff) + (sum >> 16));
 }
 
-/* RFC 6040 as the kernel does it: only CE comes in, and only where the ends speak ECN. */
+/* RFC 6040 as the kernel does it: CE comes in where the ends speak ECN, and ECT(1) in place of ECT(0). */
 static const uint8_t decapsulated[4][4] = {
 	/* outer: not, ECT(1), ECT(0), CE */
 	{0, 0, 0, 0}, /* inner not */
 	{1, 1, 1, 3}, /* inner ECT(1) */
-	{2, 2, 2, 3}, /* inner ECT(0) */
+	{2, 1, 2, 3}, /* inner ECT(0) */
 	{3, 3, 3, 3}, /* inner CE */
 };
 
