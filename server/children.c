@@ -131,7 +131,7 @@ roles_fill(struct children *c)
 				   .path = SELF,
 				   .argv = control,
 				   .env = c->env,
-				   .sockets = "http admin",
+				   .sockets = "http admin metrics",
 				   .stop_step = STOP_CONTROL,
 				   .stop_limit = SECONDS(10),
 				   .after = "postgres"};

@@ -146,12 +146,12 @@ signals(struct role_control *role)
 }
 
 static int
-listen_on(struct role_control *role, const char *name, bool admin)
+listen_on(struct role_control *role, const char *name, enum door_kind kind)
 {
 	int fd, n = 0;
 
 	while ((fd = child_take_socket(&role->child, name)) >= 0) {
-		const int r = http_listen(role->http, fd, admin);
+		const int r = http_listen(role->http, fd, kind);
 
 		if (r < 0)
 			return r;
@@ -199,9 +199,11 @@ begin(struct role_control *role)
 	if (r == 0)
 		r = http_new(&role->http, role->control, role->loop);
 	if (r == 0)
-		r = listen_on(role, "http", false);
+		r = listen_on(role, "http", DOOR_WEB);
 	if (r == 0)
-		r = listen_on(role, "admin", true);
+		r = listen_on(role, "admin", DOOR_ADMIN);
+	if (r == 0)
+		r = listen_on(role, "metrics", DOOR_METRICS);
 	if (r == 0)
 		r = loop_io_add(role->loop, role->child.parent, EPOLLIN, on_parent, role, &role->parent);
 	if (r < 0)

@@ -108,10 +108,22 @@ udp_groups(struct config *config, struct kept *ret, struct trouble *t)
 	return r < 0 ? r : udp_group("udp6", config->workers, ret, t);
 }
 
+static int
+http_open(const char *option, const char *name, const struct endpoint *endpoint, struct kept *ret,
+	  struct trouble *t)
+{
+	unsigned tries = 0;
+	int fd, r;
+
+	do
+		r = listen_http(option, endpoint, &fd, t);
+	while (busy_wait(r, &tries));
+	return r < 0 ? r : keep(ret, name, fd, t);
+}
+
 int
 sockets_open(struct config *config, char *const env[], struct kept *ret, struct trouble *t)
 {
-	unsigned tries = 0;
 	int fd, r;
 
 	r = listen_inherited(env, INHERITED_FIRST, ret, t);
@@ -125,16 +137,12 @@ sockets_open(struct config *config, char *const env[], struct kept *ret, struct 
 	r = udp_groups(config, ret, t);
 	if (r < 0)
 		return r;
-	if (!kept_has(ret, "http")) {
-		do
-			r = listen_http(&config->http_listen, &fd, t);
-		while (busy_wait(r, &tries));
-		if (r < 0)
-			return r;
-		r = keep(ret, "http", fd, t);
-		if (r < 0)
-			return r;
-	}
+	if (!kept_has(ret, "http"))
+		r = http_open("WARREN_HTTP_LISTEN", "http", &config->http_listen, ret, t);
+	if (r == 0 && config->metrics_listen.ip.family)
+		r = http_open("WARREN_METRICS_LISTEN", "metrics", &config->metrics_listen, ret, t);
+	if (r < 0)
+		return r;
 	r = listen_routes(&fd, t);
 	return r < 0 ? r : keep(ret, "routes", fd, t);
 }

@@ -285,9 +285,9 @@ http_new(struct http **ret, struct control *control, struct loop *loop)
 }
 
 int
-http_listen(struct http *http, int fd, bool admin)
+http_listen(struct http *http, int fd, enum door_kind kind)
 {
-	return relay_listen(http->relay, fd, admin);
+	return relay_listen(http->relay, fd, kind);
 }
 
 void

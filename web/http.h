@@ -7,14 +7,15 @@
 
 #include "base/cleanup.h"
 #include "server/control/control.h"
+#include "web/relay.h"
 
 struct http;
 
 /* Starts the workers and the relay; @control and @loop are lent.  -EADDRNOTAVAIL: no loopback. */
 int http_new(struct http **ret, struct control *control, struct loop *loop) _must_check_;
 
-/* Serves @fd, a listening socket, which it takes; @admin: a Unix socket whose clients the kernel names. */
-int http_listen(struct http *http, int fd, bool admin) _must_check_;
+/* Serves @fd, a listening socket, which it takes. */
+int http_listen(struct http *http, int fd, enum door_kind kind) _must_check_;
 
 /* No new requests. */
 void http_close(struct http *http);

@@ -46,7 +46,7 @@ static const struct {
 struct door { /* a listening socket */
 	struct relay *relay;
 	int fd;
-	bool admin;
+	bool admin, metrics;
 	struct loop_io *io;
 };
 #define DOORS_MAX 8
@@ -504,7 +504,7 @@ visit_begin(struct door *door, int fd, const struct sockaddr *sa, nsec_t now)
 	visit->relay = relay;
 	visit->client = fd;
 	visit->server = -1;
-	visit->who = (struct visitor){.admin = door->admin, .uid = (uid_t)-1};
+	visit->who = (struct visitor){.admin = door->admin, .metrics = door->metrics, .uid = (uid_t)-1};
 	visit->refused = door->admin && !relay_lets_in(fd, &visit->who.uid);
 	if (!door->admin && endpoint_from_sockaddr(&from, sa) == 0)
 		visit->who.address = from.ip;
@@ -586,7 +586,7 @@ relay_port(struct relay *relay, uint16_t port)
 }
 
 int
-relay_listen(struct relay *relay, int fd, bool admin)
+relay_listen(struct relay *relay, int fd, enum door_kind kind)
 {
 	struct door *door = &relay->doors[relay->n_doors];
 	int r;
@@ -595,7 +595,8 @@ relay_listen(struct relay *relay, int fd, bool admin)
 		close(fd);
 		return -ENOSPC;
 	}
-	*door = (struct door){.relay = relay, .fd = fd, .admin = admin};
+	*door = (struct door){
+		.relay = relay, .fd = fd, .admin = kind == DOOR_ADMIN, .metrics = kind == DOOR_METRICS};
 	r = fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 	if (r == 0)
 		r = loop_io_add(relay->loop, fd, EPOLLIN, on_door, door, &door->io);

@@ -32,10 +32,15 @@
 
 /* Who is there. */
 struct visitor {
-	bool admin; /* let in at the admin socket; else TCP */
+	bool admin;   /* let in at the admin socket; else TCP */
+	bool metrics; /* came in where figures are served */
 	uid_t uid;
 	struct ip address; /* of TCP */
 };
+
+/* What a listening socket is for: the web on TCP; a Unix socket whose clients the kernel names; figures on
+ * TCP. */
+enum door_kind { DOOR_WEB, DOOR_ADMIN, DOOR_METRICS };
 
 struct relay;
 
@@ -50,7 +55,7 @@ void relay_free(struct relay *relay);
 void relay_freep(struct relay **relay);
 
 /* Accepts on @fd, a listening socket, which it takes. */
-int relay_listen(struct relay *relay, int fd, bool admin) _must_check_;
+int relay_listen(struct relay *relay, int fd, enum door_kind kind) _must_check_;
 
 /* No new visits; those under way go on. */
 void relay_close(struct relay *relay);

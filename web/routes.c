@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/errors.h"
+#include "server/control/metrics.h"
 #include "web/page.h"
 #include "web/shapes.h"
 
@@ -47,6 +48,12 @@ path_matches(const char *pattern, const char *path, char peer[64])
 	return *path == '\0';
 }
 
+static bool
+may(const struct visitor *who, enum access_right right)
+{
+	return right == RIGHT_OPEN || who->admin || (right == RIGHT_METRICS && who->metrics);
+}
+
 const struct route *
 route_find(struct request *request, enum refusal *refusal)
 {
@@ -61,7 +68,7 @@ route_find(struct request *request, enum refusal *refusal)
 		if (strcmp(routes[i].method, method) == 0)
 			found = &routes[i];
 	}
-	if (!request->who.admin && !(found && found->right == RIGHT_OPEN)) {
+	if (!found ? !request->who.admin : !may(&request->who, found->right)) {
 		*refusal = REFUSAL_UNAUTHORIZED;
 		return NULL;
 	}
@@ -252,6 +259,15 @@ wg_route(struct control *control, struct request *request, struct answer *answer
 		return;
 	}
 	answer_text(answer, "text/plain; charset=utf-8", text, len);
+}
+
+static void
+metrics_route(struct control *control, struct request *request, struct answer *answer)
+{
+	size_t len = 0;
+	char *text = control_metrics(control, &len);
+
+	answer_text(answer, METRICS_TYPE, text, text ? len : 0);
 }
 
 /* Changing: no query, a body, a transaction, an answer that says whether the tunnel has it. */

@@ -11,14 +11,17 @@
 #include "web/answer.h"
 #include "web/request.h"
 
-/* Whom it is for: everybody, or those at the admin socket. */
-enum access_right { RIGHT_OPEN, RIGHT_ADMIN };
+/* Whom it is for: everybody; also whoever came in where figures are served; only those at the admin socket.
+ */
+enum access_right { RIGHT_OPEN, RIGHT_METRICS, RIGHT_ADMIN };
 
 /* handler, method, path, right */
 #define ROUTES(X)                                                                                            \
 	X(page, "GET", "/", RIGHT_OPEN)                                                                      \
 	X(health, "GET", "/health", RIGHT_OPEN)                                                              \
 	X(version, "GET", "/version", RIGHT_OPEN)                                                            \
+	X(metrics, "GET", "/metrics", RIGHT_METRICS)                                                         \
+	X(metrics, "GET", "/api/v1/metrics", RIGHT_ADMIN)                                                    \
 	X(health, "GET", "/api/v1/health", RIGHT_OPEN)                                                       \
 	X(status, "GET", "/api/v1/status", RIGHT_ADMIN)                                                      \
 	X(peers, "GET", "/api/v1/peers", RIGHT_ADMIN)                                                        \

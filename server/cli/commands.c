@@ -59,6 +59,10 @@ const struct command commands[] = {
 	 "what was changed and by whom, newest first", NULL, "warren audit list --limit 20"},
 	{"wg", "show", ARGUMENT_NONE, BOTH, run_wg_show, "what the tunnel says of itself, as wg(8) shows it",
 	 NULL, "warren wg show"},
+	{"metrics", NULL, ARGUMENT_NONE, O(HELP), run_metrics, "the figures, as Prometheus reads them",
+	 "Counters and gauges of the tunnel and of control; no peer is named.  The same is served at /metrics where "
+	 "WARREN_METRICS_LISTEN says (see warrend(8)).",
+	 "warren metrics"},
 	{"completion", NULL, ARGUMENT_SHELL, O(HELP), run_completion,
 	 "the shell's completions: bash, zsh or fish",
 	 "Packages install them.  `warren completion peers` prints the names of the peers for them.",

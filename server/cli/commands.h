@@ -121,6 +121,7 @@ int run_tenant_show(struct cli *cli);
 int run_tenant_set(struct cli *cli);
 int run_pool_list(struct cli *cli);
 int run_audit_list(struct cli *cli);
+int run_metrics(struct cli *cli);
 int run_wg_show(struct cli *cli);
 int run_completion(struct cli *cli);
 int run_help(struct cli *cli);

@@ -106,7 +106,7 @@ run_completion(struct cli *cli)
 static bool
 calls(const struct command *command)
 {
-	return command->options & BIT(OPTION_OUTPUT);
+	return command->run != run_help && command->run != run_completion;
 }
 
 int

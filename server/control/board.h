@@ -42,7 +42,8 @@ struct board {
 	char tunnel_words[BOARD_WORDS_LEN]; /* why it is down */
 	int tunnel_error;                   /* it refused what it was told: its errno */
 	pid_t tunnel_pid;
-	nsec_t tunnel_since, peers_since; /* NSEC_NEVER: not up; there are none */
+	uint64_t handshakes, rx_bytes, tx_bytes; /* of all tunnels since control was started */
+	nsec_t tunnel_since, peers_since;        /* NSEC_NEVER: not up; there are none */
 	bool net_up;
 	struct network_state net;
 

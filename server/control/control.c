@@ -7,6 +7,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "server/control/feed.h"
+#include "server/control/metrics.h"
 #include "server/control/network.h"
 #include "server/control/reconcile.h"
 #include "server/control/tunnel.h"
@@ -365,6 +366,19 @@ control_health(struct control *control, struct control_health *ret)
 		ret->missing += strcmp(board->present.rungs[i].state, "on") != 0;
 	}
 	board_unlock(board);
+}
+
+char *
+control_metrics(struct control *control, size_t *ret_len)
+{
+	struct board *board = &control->board;
+	char *text;
+
+	control_look(control);
+	board_lock(board);
+	text = metrics_make(board, control->started_at, (time_t)(clock_wall() / SECONDS(1)), ret_len);
+	board_unlock(board);
+	return text;
 }
 
 int

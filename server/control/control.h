@@ -74,6 +74,9 @@ struct control_health {
 };
 void control_health(struct control *control, struct control_health *ret);
 
+/* server/control/metrics.h, after a fresh look; to be freed; NULL: no memory. */
+char *control_metrics(struct control *control, size_t *ret_len);
+
 /* For `wg show`: to be freed; -ERR_TUNNEL_DOWN. */
 int control_wg(struct control *control, char **ret, size_t *ret_len) _must_check_;
 

@@ -175,6 +175,32 @@ refused(struct reconcile *reconcile, int error, nsec_t now)
 	loop_timer_set(reconcile->look_timer, now + reconcile->backoff);
 }
 
+/* Both by key: what a peer's counters grew by; a counter that is lower began anew. */
+static void
+traffic_add(struct board *board, const struct tunnel_state *now)
+{
+	const struct tunnel_state *before = &board->present;
+	size_t k = 0;
+
+	for (size_t i = 0; i < now->n_peers; i++) {
+		const struct tunnel_peer *peer = &now->peers[i], *old = NULL;
+		uint64_t rx = 0, tx = 0;
+
+		while (board->present_valid && k < before->n_peers &&
+		       memcmp(before->peers[k].key.b, peer->key.b, KEY_LEN) < 0)
+			k++;
+		if (board->present_valid && k < before->n_peers &&
+		    memcmp(before->peers[k].key.b, peer->key.b, KEY_LEN) == 0)
+			old = &before->peers[k];
+		if (old && old->rx_bytes <= peer->rx_bytes && old->tx_bytes <= peer->tx_bytes) {
+			rx = old->rx_bytes;
+			tx = old->tx_bytes;
+		}
+		board->rx_bytes += peer->rx_bytes - rx;
+		board->tx_bytes += peer->tx_bytes - tx;
+	}
+}
+
 static void
 looked(struct reconcile *reconcile, const char *text, size_t len, nsec_t now)
 {
@@ -191,6 +217,7 @@ looked(struct reconcile *reconcile, const char *text, size_t len, nsec_t now)
 		refused(reconcile, r, now);
 		return;
 	}
+	traffic_add(board, &state);
 	tunnel_state_done(&board->present);
 	board->present = state;
 	board->present_valid = true;
@@ -303,6 +330,7 @@ reconcile_event(struct reconcile *reconcile, const struct uapi_event *event, nse
 	if (peer && board->present_valid) {
 		if (event->endpoint.ip.family)
 			peer->endpoint = event->endpoint;
+		board->handshakes += event->handshake_at > peer->last_handshake_at;
 		peer->last_handshake_at = MAX(peer->last_handshake_at, event->handshake_at);
 	}
 	if (wanted_note(&board->wanted, &event->key, &event->endpoint, event->handshake_at))

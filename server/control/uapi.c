@@ -22,6 +22,12 @@ access_word(enum access_state state)
 	return access_words[state];
 }
 
+bool
+domain_name_equal(const struct domain_name *a, const struct domain_name *b)
+{
+	return strcmp(a->text, b->text) == 0;
+}
+
 static int
 cidr_compare(const void *a, const void *b)
 {
@@ -293,6 +299,7 @@ tunnel_state_done(struct tunnel_state *state)
 	for (size_t i = 0; i < state->n_peers; i++)
 		peer_done(&state->peers[i]);
 	free(state->peers);
+	free(state->domains);
 	*state = (struct tunnel_state){0};
 }
 
@@ -315,6 +322,27 @@ peer_finish(struct reading *reading)
 }
 
 static int
+domain_begin(struct reading *reading, const char *value)
+{
+	struct tunnel_state *state = reading->state;
+	struct domain_name *domains;
+	int r;
+
+	r = peer_finish(reading);
+	if (r < 0)
+		return r;
+	reading->peer = NULL;
+	if (state->n_domains == UAPI_DOMAINS_MAX || !*value)
+		return -ERR_MESSAGE;
+	domains = reallocarray(state->domains, state->n_domains + 1, sizeof(*domains));
+	if (!domains)
+		return -ENOMEM;
+	state->domains = domains;
+	text_copy(domains[state->n_domains++].text, sizeof(domains->text), value);
+	return 0;
+}
+
+static int
 peer_begin(struct reading *reading, const char *value)
 {
 	int r;
@@ -328,6 +356,8 @@ peer_begin(struct reading *reading, const char *value)
 	reading->peer = peers_grow(reading->state);
 	if (!reading->peer)
 		return -ENOMEM;
+	if (reading->state->n_domains)
+		reading->peer->domain = reading->state->domains[reading->state->n_domains - 1];
 	return key_value(value, &reading->peer->key);
 }
 
@@ -493,6 +523,8 @@ state_line(struct reading *reading, struct line *line)
 		reading->ended = true;
 		return error_value(line->value, &reading->state->error);
 	}
+	if (strcmp(line->key, "warren_domain") == 0)
+		return domain_begin(reading, line->value);
 	if (strcmp(line->key, "public_key") == 0)
 		return peer_begin(reading, line->value);
 	return reading->peer ? peer_line(reading, line) : device_line(reading->state, line);

@@ -7,6 +7,7 @@
 #ifndef SERVER_CONTROL_UAPI_H
 #define SERVER_CONTROL_UAPI_H
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@
 #define UAPI_RUNGS_MAX   32
 #define UAPI_DROPS_MAX   64
 #define UAPI_CALLS_MAX   8
+#define UAPI_DOMAINS_MAX 4096
 
 struct allowed_ips {
 	size_t n;
@@ -59,7 +61,15 @@ struct access {
 	struct allowed_ips allowed;
 };
 
+/* A tenant's, and its device's; what is longer is cut, and so nobody's here. */
+struct domain_name {
+	char text[IFNAMSIZ];
+};
+
+bool domain_name_equal(const struct domain_name *a, const struct domain_name *b);
+
 struct tunnel_peer {
+	struct domain_name domain; /* empty: the answer names none */
 	struct public_key key;
 	struct access access;
 	struct endpoint endpoint; /* ip.family 0: not known */
@@ -92,7 +102,8 @@ struct tunnel_state {
 	uint64_t datagrams;
 	uint64_t workers; /* 0: not said */
 	uint64_t handoff_in, handoff_out;
-	size_t n_rungs, n_drops, n_calls;
+	size_t n_rungs, n_drops, n_calls, n_domains;
+	struct domain_name *domains; /* owned; in the order of the answer */
 	struct uapi_rung rungs[UAPI_RUNGS_MAX];
 	struct uapi_calls calls[UAPI_CALLS_MAX];
 	struct uapi_count drops[UAPI_DROPS_MAX];

@@ -47,6 +47,7 @@ struct config {
 	struct cidr_list uplink_address;
 	struct ip_list uplink_gateway;
 	struct endpoint http_listen;
+	struct endpoint metrics_listen;      /* family 0: nowhere */
 	char public_origin[CONFIG_HOST_LEN]; /* https://warren.example.org, no slash at its end */
 	char admin_socket[CONFIG_SOCKET_LEN];
 	enum log_level log_level;
@@ -68,6 +69,7 @@ struct config {
 	X(uplink_address, CIDRS, "WARREN_UPLINK_ADDRESS", "", "addresses of a moved-in uplink")              \
 	X(uplink_gateway, IPS, "WARREN_UPLINK_GATEWAY", "", "default gateways of a moved-in uplink")         \
 	X(http_listen, LISTEN, "WARREN_HTTP_LISTEN", "127.0.0.1:51821", "where the web is served")           \
+	X(metrics_listen, LISTEN, "WARREN_METRICS_LISTEN", "", "where figures are served to whoever asks")   \
 	X(public_origin, ORIGIN, "WARREN_PUBLIC_ORIGIN", "", "how browsers reach it, if through a proxy")    \
 	X(admin_socket, SOCKET_PATH, "WARREN_ADMIN_SOCKET", "", "Unix socket of the command line")           \
 	X(log_level, LEVEL, "WARREN_LOG_LEVEL", "info", "how much is logged")                                \

@@ -87,7 +87,7 @@ listen_udp_more(int first, int *ret)
 }
 
 int
-listen_http(const struct endpoint *endpoint, int *ret, struct trouble *t)
+listen_http(const char *option, const struct endpoint *endpoint, int *ret, struct trouble *t)
 {
 	struct sockaddr_storage sa;
 	const socklen_t len = endpoint_to_sockaddr(&sa, endpoint);
@@ -98,20 +98,19 @@ listen_http(const struct endpoint *endpoint, int *ret, struct trouble *t)
 	r = socket_of(sa.ss_family, SOCK_STREAM, (struct sockaddr *)&sa, len, ret);
 	if (r == -EADDRINUSE)
 		return trouble(t, r,
-			       "WARREN_HTTP_LISTEN: %s is in use by another program; stop that one (ss -tlpn "
+			       "%s: %s is in use by another program; stop that one (ss -tlpn "
 			       "names it), or "
 			       "choose another port",
-			       text);
+			       option, text);
 	if (r == -EADDRNOTAVAIL)
 		return trouble(t, r,
-			       "WARREN_HTTP_LISTEN: %s is no address of this host; choose one that `ip "
+			       "%s: %s is no address of this host; choose one that `ip "
 			       "address` shows",
-			       text);
+			       option, text);
 	if (r == -EACCES)
-		return trouble(t, r,
-			       "WARREN_HTTP_LISTEN: %s is for privileged programs; choose a port above 1023",
+		return trouble(t, r, "%s: %s is for privileged programs; choose a port above 1023", option,
 			       text);
-	return r < 0 ? trouble(t, r, "WARREN_HTTP_LISTEN: %s: %s", text, error_words(r)) : 0;
+	return r < 0 ? trouble(t, r, "%s: %s: %s", option, text, error_words(r)) : 0;
 }
 
 /* 1: somebody answers there; 0: nobody, and it is gone or never was. */

@@ -22,7 +22,10 @@ int listen_udp(sa_family_t family, uint16_t port, int *ret, struct trouble *t) _
  * in use.
  */
 int listen_udp_more(int first, int *ret) _must_check_;
-int listen_http(const struct endpoint *endpoint, int *ret, struct trouble *t) _must_check_;
+
+/* @option: what it is called in words. */
+int listen_http(const char *option, const struct endpoint *endpoint, int *ret,
+		struct trouble *t) _must_check_;
 
 /*
  * A stream socket at @path, mode 0660, in a directory that is made (0700) if it is not there.  A

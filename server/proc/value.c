@@ -296,9 +296,11 @@ listen_parse(void *field, const char *text)
 static void
 listen_print(const void *field, char *out, size_t len)
 {
-	char text[ENDPOINT_TEXT_LEN];
+	const struct endpoint *endpoint = field;
+	char text[ENDPOINT_TEXT_LEN] = "";
 
-	endpoint_text(text, field);
+	if (endpoint->ip.family)
+		endpoint_text(text, endpoint);
 	snprintf(out, len, "%s", text);
 }
 

@@ -145,7 +145,7 @@ def nobody_gets_in_beside_the_relay(lab):
     Client(control).get("/version")
     listening = [line.split() for line in open("/proc/net/tcp").read().splitlines()[1:]]
     port = next(int(f[1].split(":")[1], 16) for f in listening
-                if f[3] == "0A" and int(f[1].split(":")[1], 16) != control.http.getsockname()[1])
+                if f[3] == "0A" and int(f[1].split(":")[1], 16) not in (control.http.getsockname()[1], control.metrics.getsockname()[1]))
     for field in (b"", b"Warren-Visit: 00000000000000000000000000000000\r\n"):
         with socket.create_connection(("127.0.0.1", port)) as s:
             s.sendall(b"GET /api/v1/status HTTP/1.1\r\nHost: x\r\n" + field + b"\r\n")

@@ -106,6 +106,9 @@ class Control:
         self.admin.bind(self.admin_path)
         os.chmod(self.admin_path, 0o666)  # whom it lets in is its own matter here
         self.admin.listen(64)
+        self.metrics = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.metrics.bind(("127.0.0.1", 0))
+        self.metrics.listen(64)
         self.config = {"WARREN_DATA_DIR": "/nowhere", "WARREN_DATABASE_URL": url, "WARREN_ENDPOINT": "vpn.example.org:51820",
                        "WARREN_DNS": "192.0.2.53", "WARREN_LOG_LEVEL": "debug", **config}
         self.start()
@@ -122,6 +125,7 @@ class Control:
         send(self.parent, "CONFIG", "".join(f"{k}={v}\n" for k, v in self.config.items()).encode())
         send(self.parent, "SOCKET", b"http", [self.http.fileno()])
         send(self.parent, "SOCKET", b"admin", [self.admin.fileno()])
+        send(self.parent, "SOCKET", b"metrics", [self.metrics.fileno()])
         send(self.parent, "GO")
         assert receive(self.parent)[0] == "READY"
 
@@ -140,9 +144,10 @@ class Control:
         self.process.kill()
 
     def connect(self, tcp=False, timeout=60):
+        """@tcp: True: where the web is; "metrics": where the figures are."""
         s = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX, socket.SOCK_STREAM)
         s.settimeout(timeout)
-        s.connect(self.http.getsockname() if tcp else self.admin_path)
+        s.connect(self.metrics.getsockname() if tcp == "metrics" else self.http.getsockname() if tcp else self.admin_path)
         return s
 
 

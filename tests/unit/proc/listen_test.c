@@ -142,7 +142,7 @@ a_web_address_that_is_not_ours_is_named(void **state)
 	int fd;
 
 	assert_int_equal(endpoint_parse(&endpoint, "203.0.113.77:8080"), 0);
-	assert_int_equal(listen_http(&endpoint, &fd, &f->t), -EADDRNOTAVAIL);
+	assert_int_equal(listen_http("WARREN_HTTP_LISTEN", &endpoint, &fd, &f->t), -EADDRNOTAVAIL);
 	assert_non_null(strstr(f->t.text, "203.0.113.77:8080"));
 }
 
