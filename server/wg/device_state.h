@@ -31,6 +31,7 @@ struct wg_device {
 	struct roster peers;
 	struct timer_heap timers;
 	struct wg_counters counters;
+	nsec_t wall_ahead; /* of the boot time, the most that it ever was: initiations are stamped with it */
 	unsigned domains_from; /* no lower number is free */
 	struct wg_domain *domains[WG_DOMAINS_MAX];
 };

@@ -11,10 +11,15 @@
  * then everything else.  Only what authenticates changes anything.
  */
 
-/* TAI64N, of which so many bits are shown that it tells little of our clock. */
+/*
+ * TAI64N, of which so many bits are shown that it tells little of our clock.  A wall clock that is set back
+ * while we run does not set our stamps back, or nobody would answer us until it is where it was.
+ */
 static void
-timestamp_write(uint8_t out[NOISE_TIMESTAMP_LEN], nsec_t wall)
+timestamp_write(struct wg_device *device, struct wg_now now, uint8_t out[NOISE_TIMESTAMP_LEN])
 {
+	const nsec_t ahead = device->wall_ahead = MAX(device->wall_ahead, now.wall - now.boot);
+	const nsec_t wall = now.boot + ahead;
 	const uint64_t seconds = (uint64_t)wall / SECONDS(1), nanoseconds = (uint64_t)wall % SECONDS(1);
 
 	be64_store(out, UINT64_C(0x400000000000000a) + seconds);
@@ -112,7 +117,7 @@ handshake_initiate(const struct turn *turn, struct wg_peer *peer, bool retry)
 		peer->handshake = calloc(1, sizeof(*peer->handshake));
 	if (!peer->handshake)
 		return;
-	timestamp_write(timestamp, turn->now.wall);
+	timestamp_write(device, turn->now, timestamp);
 	device->random.fill(device->random.ctx, ephemeral.b, sizeof(ephemeral.b));
 	r = noise_initiation_write(peer->handshake, &device->identity, &peer->key, peer->static_static,
 				   &ephemeral, timestamp, index_new(device, peer), message);

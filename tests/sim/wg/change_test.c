@@ -402,6 +402,26 @@ access_ends_by_itself_in_both_directions(void **state)
 	sim_free(sim);
 }
 
+/* A peer takes no stamp that is older than the last: ours go on. */
+static void
+a_clock_that_is_set_back_shakes_hands_all_the_same(void **state)
+{
+	struct sim *sim = sim_new(2, 99, true);
+
+	sim_send(sim, ALICE, BOB);
+	sim_run_until(sim, SECONDS(125));
+	sim_forget(sim);
+	sim_wall_set(sim, ALICE, -SECONDS(3600));
+	sim_send(sim, ALICE, BOB);
+	sim_run_until(sim, SECONDS(126));
+	expect_trace(sim, "125.000 alice > data\n"
+			  "125.000 alice > initiation\n"
+			  "125.010 bob = 2\n"
+			  "125.010 bob > response\n"
+			  "125.020 alice > keepalive\n");
+	sim_free(sim);
+}
+
 int
 main(void)
 {
@@ -423,6 +443,7 @@ main(void)
 		cmocka_unit_test(an_interface_that_comes_up_sends_its_persistent_keepalives),
 		cmocka_unit_test(a_cut_peer_gets_nothing_in_or_out_and_no_handshake),
 		cmocka_unit_test(access_ends_by_itself_in_both_directions),
+		cmocka_unit_test(a_clock_that_is_set_back_shakes_hands_all_the_same),
 	};
 
 	return cmocka_run_group_tests_name("change", tests, NULL, NULL);

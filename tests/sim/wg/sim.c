@@ -9,6 +9,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "server/wg/owner.h"
+#include "server/wg/path_state.h"
+
 #define START SECONDS(1) /* boot time when the world begins */
 
 /* A datagram on its way. */
@@ -56,6 +59,27 @@ sim_now(const struct sim *sim)
 	return (struct wg_now){.boot = sim->now + START, .wall = RIG_WALL + START + sim->now};
 }
 
+struct wg_now
+sim_now_at(const struct sim *sim, unsigned node)
+{
+	struct wg_now now = sim_now(sim);
+
+	now.wall += sim->node[node].wall_off;
+	return now;
+}
+
+static struct wg_now
+node_now(const struct sim *sim, const struct sim_node *node)
+{
+	return sim_now_at(sim, (unsigned)(node - sim->node));
+}
+
+static bool
+asleep(const struct sim *sim, unsigned node)
+{
+	return sim->node[node].asleep > sim->now;
+}
+
 static void
 node_start(struct sim *sim, struct sim_node *node)
 {
@@ -64,11 +88,14 @@ node_start(struct sim *sim, struct sim_node *node)
 	snprintf(name, sizeof(name), "%s %" PRIu64, node->name, sim->seed);
 	rig_init(&node->rig, name, sim->workers);
 	node->rig.random ^= sim_random(sim, UINT32_MAX); /* a restarted device draws other numbers */
-	node->rig.now = sim_now(sim);
+	node->rig.now = node_now(sim, node);
+	node->domain[0] = node->rig.domain;
+	for (unsigned i = 1; i < sim->domains; i++)
+		node->domain[i] = rig_domain(&node->rig);
 }
 
 struct sim *
-sim_new_wide(unsigned nodes, uint64_t seed, unsigned workers)
+sim_new_wide(unsigned nodes, uint64_t seed, unsigned workers, unsigned domains)
 {
 	struct sim *sim = calloc(1, sizeof(*sim));
 
@@ -79,6 +106,8 @@ sim_new_wide(unsigned nodes, uint64_t seed, unsigned workers)
 	sim->seed = seed;
 	sim->random = seed * 0x9e3779b97f4a7c15ULL + 0x1234567;
 	sim->workers = workers;
+	sim->domains = domains;
+	assert_in_range(domains, 1, SIM_DOMAINS);
 	sim->n_nodes = nodes;
 	for (unsigned i = 0; i < nodes; i++) {
 		struct sim_node *node = &sim->node[i];
@@ -95,7 +124,7 @@ sim_new_wide(unsigned nodes, uint64_t seed, unsigned workers)
 struct sim *
 sim_new(unsigned nodes, uint64_t seed, bool meshed)
 {
-	struct sim *sim = sim_new_wide(nodes, seed, 1);
+	struct sim *sim = sim_new_wide(nodes, seed, 1, 1);
 
 	for (unsigned a = 0; meshed && a < nodes; a++)
 		for (unsigned b = 0; b < nodes; b++)
@@ -125,9 +154,10 @@ sim_peer(struct sim *sim, unsigned a, unsigned b, bool endpoint)
 
 	snprintf(allowed, sizeof(allowed), "10.0.0.%u/32", b + 1);
 	endpoint_text(to, &sim->node[b].at);
-	sim->node[a].rig.now = sim_now(sim);
-	sim->node[a].peer[b] =
-		rig_peer(&sim->node[a].rig, &sim->node[b].rig.public, allowed, endpoint ? to : NULL);
+	sim->node[a].rig.now = sim_now_at(sim, a);
+	sim->node[a].peer[b] = rig_peer_in(
+		&sim->node[a].rig, sim->node[a].domain[sim->domains > 1 ? sim_random(sim, sim->domains) : 0],
+		&sim->node[b].rig.public, allowed, endpoint ? to : NULL);
 	sim_settle(sim, a);
 }
 
@@ -139,6 +169,9 @@ sim_restart(struct sim *sim, unsigned node)
 	for (unsigned i = 0; i < sim->n_nodes; i++)
 		knows[i] = sim->node[node].peer[i] != NULL;
 	rig_done(&sim->node[node].rig);
+	memset(sim->node[node].access, 0, sizeof(sim->node[node].access));
+	/* Somebody set the clock right: a new device stamps with no other. */
+	sim->node[node].wall_off = MAX(sim->node[node].wall_off, sim->node[node].wall_most);
 	node_start(sim, &sim->node[node]);
 	for (unsigned i = 0; i < sim->n_nodes; i++)
 		if (knows[i])
@@ -157,6 +190,72 @@ void
 sim_lose(struct sim *sim, unsigned node, uint32_t type, unsigned n)
 {
 	sim->node[node].lose[type] = n;
+}
+
+void
+sim_wall_set(struct sim *sim, unsigned node, nsec_t off)
+{
+	sim->node[node].wall_off = off;
+	sim->node[node].wall_most = MAX(sim->node[node].wall_most, off);
+}
+
+void
+sim_suspend(struct sim *sim, unsigned node, nsec_t duration)
+{
+	sim->node[node].asleep = sim->now + duration;
+}
+
+void
+sim_access(struct sim *sim, unsigned a, unsigned b, enum wg_access state, nsec_t end)
+{
+	struct sim_node *node = &sim->node[a];
+	struct sim_access *access = &node->access[b];
+	const struct wg_now now = sim_now_at(sim, a);
+	const time_t at = end ? (now.wall + end) / SECONDS(1) : 0;
+
+	wg_peer_access_set(node->rig.device, node->peer[b], state, at, now, rig_effects(&node->rig));
+	access->state = state;
+	if (at != access->at)
+		access->end = wg_end_at(at, now);
+	access->at = at;
+	sim_settle(sim, a);
+}
+
+static bool
+shut(const struct sim *sim, unsigned a, unsigned b)
+{
+	const struct sim_access *access = &sim->node[a].access[b];
+
+	return access->state == WG_CUT || wg_ended(&access->end, sim_now_at(sim, a));
+}
+
+static const struct sessions *
+sessions_of(const struct sim *sim, unsigned a, unsigned b)
+{
+	const struct rig *rig = &sim->node[a].rig;
+	struct wg_peer_view view;
+
+	wg_peer_view(sim->node[a].peer[b], &view);
+	return &path_peer_by_id(rig->path[wg_owner(view.id.number, rig->workers)], view.id)->sessions;
+}
+
+void
+sim_sessions_agree(struct sim *sim)
+{
+	for (unsigned a = 0; a < sim->n_nodes; a++)
+		for (unsigned b = 0; b < sim->n_nodes; b++) {
+			const struct session *here = a == b ? NULL : sessions_of(sim, a, b)->current, *there;
+
+			if (!here)
+				continue;
+			there = sessions_find(sessions_of(sim, b, a), here->remote);
+			if (!there || there->remote != here->local ||
+			    memcmp(here->send_key, there->receive_key, AEAD_KEY_LEN) != 0 ||
+			    memcmp(here->receive_key, there->send_key, AEAD_KEY_LEN) != 0 ||
+			    here->initiator == there->initiator)
+				fail_msg("seed %" PRIu64 ": %s and %s have no session together", sim->seed,
+					 sim->node[a].name, sim->node[b].name);
+		}
 }
 
 void
@@ -197,12 +296,15 @@ leave(struct sim *sim, unsigned from, const struct rig_datagram *datagram)
 
 	trace(sim, node, "> %s\n", keepalive ? "keepalive" : types[datagram->type]);
 	node->sent[datagram->type]++;
+	while (to < sim->n_nodes && !endpoint_equal(&sim->node[to].at, &datagram->route.to))
+		to++;
 	if (node->lose[0] && node->lose[0]--)
 		return;
 	if (node->lose[datagram->type] && node->lose[datagram->type]--)
 		return;
-	while (to < sim->n_nodes && !endpoint_equal(&sim->node[to].at, &datagram->route.to))
-		to++;
+	if (to < sim->n_nodes && datagram->type != WG_MSG_COOKIE && shut(sim, from, to))
+		fail_msg("seed %" PRIu64 ": %s sent to %s, who is shut out", sim->seed, node->name,
+			 names[to]);
 	if (to == sim->n_nodes || sim->link[from][to].cut || sim_random(sim, 1000) < sim->link[from][to].drop)
 		return;
 	fly(sim, from, to, datagram);
@@ -221,6 +323,9 @@ deliver(struct sim *sim, unsigned at, const struct rig_packet *packet)
 	assert_int_equal(packet->len, 60);
 	if (sent->delivered++)
 		fail_msg("seed %" PRIu64 ": packet %" PRIu64 " was accepted twice", sim->seed, number);
+	if (shut(sim, at, sent->from))
+		fail_msg("seed %" PRIu64 ": a packet of %s, who is shut out, was delivered at %s", sim->seed,
+			 names[sent->from], names[at]);
 	sent->arrived = sim->now;
 	trace(sim, &sim->node[at], "= %" PRIu64 "\n", number);
 }
@@ -230,7 +335,7 @@ sim_settle(struct sim *sim, unsigned at)
 {
 	struct rig *rig = &sim->node[at].rig;
 
-	rig->now = sim_now(sim);
+	rig->now = sim_now_at(sim, at);
 	rig_pump(rig);
 	for (size_t i = 0; i < rig->n_in; i++)
 		deliver(sim, at, &rig->in[i]);
@@ -243,6 +348,8 @@ uint64_t
 sim_send(struct sim *sim, unsigned from, unsigned to)
 {
 	struct sim_packet *packet;
+	struct wg_peer_view view = {0};
+	struct wg_peer *peer;
 	char a[16], b[16];
 	uint8_t bytes[60];
 
@@ -251,11 +358,16 @@ sim_send(struct sim *sim, unsigned from, unsigned to)
 	sim->n_packets++;
 	assert_true(sim->n_packets < SIM_PACKETS);
 	packet = &sim->packets[sim->n_packets];
+	packet->from = (uint8_t)from;
 	packet->to = (uint8_t)to;
 	packet->sent = sim->now;
 	packet4(bytes, a, b, sizeof(bytes), sim->n_packets);
-	sim->node[from].rig.now = sim_now(sim);
-	packet->taken = rig_packet(&sim->node[from].rig, bytes, sizeof(bytes)) >= 0;
+	sim->node[from].rig.now = sim_now_at(sim, from);
+	peer = wg_peer_find(sim->node[from].rig.device, &sim->node[to].rig.public);
+	if (peer)
+		wg_peer_view(peer, &view);
+	packet->taken = rig_packet_in(&sim->node[from].rig, peer ? view.domain : sim->node[from].domain[0],
+				      bytes, sizeof(bytes), peer && view.access == WG_QUARANTINED) >= 0;
 	sim_settle(sim, from);
 	return sim->n_packets;
 }
@@ -274,7 +386,11 @@ arrive(struct sim *sim)
 	enum wg_drop drop;
 
 	sim->flights = flight->next;
-	node->rig.now = sim_now(sim);
+	if (asleep(sim, flight->to)) {
+		free(flight);
+		return;
+	}
+	node->rig.now = node_now(sim, node);
 	drop = rig_arrive(&node->rig, flight->data, flight->len, &flight->arrival);
 	if (drop != WG_DROP_NONE)
 		trace(sim, node, "! %s\n", wg_drop_name(drop));
@@ -293,7 +409,8 @@ sim_run_until(struct sim *sim, nsec_t until)
 		unsigned due = SIM_NODES;
 
 		for (unsigned i = 0; i < sim->n_nodes; i++) {
-			const nsec_t deadline = rig_deadline(&sim->node[i].rig);
+			const nsec_t deadline = asleep(sim, i) ? sim->node[i].asleep + START
+							       : rig_deadline(&sim->node[i].rig);
 
 			if (deadline != NSEC_NEVER && deadline - START < next) {
 				next = deadline - START;
@@ -310,13 +427,13 @@ sim_run_until(struct sim *sim, nsec_t until)
 			arrive(sim);
 			continue;
 		}
-		sim->node[due].rig.now = sim_now(sim);
+		sim->node[due].rig.now = sim_now_at(sim, due);
 		rig_event(&sim->node[due].rig, WG_EVENT_TICK);
 		sim_settle(sim, due);
 	}
 	sim->now = until;
 	for (unsigned i = 0; i < sim->n_nodes; i++)
-		sim->node[i].rig.now = sim_now(sim);
+		sim->node[i].rig.now = sim_now_at(sim, i);
 }
 
 void
