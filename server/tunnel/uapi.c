@@ -165,12 +165,16 @@ walk_on(struct uapi *uapi)
 	return NULL;
 }
 
+/* The host's first one may not have been called anything yet. */
 static void
 write_domain(struct uapi *uapi, const struct wg_domain *domain)
 {
 	const struct uapi_host *host = uapi->host;
 
-	text_add_word(&uapi->out, "warren_domain", host->domain_name(host->ctx, domain));
+	const char *name = host->domain_name(host->ctx, domain);
+
+	if (name[0] != '\0')
+		text_add_word(&uapi->out, "warren_domain", name);
 }
 
 static void
