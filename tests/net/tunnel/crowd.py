@@ -26,14 +26,18 @@ class Client(Side):
         self.net = f"198.51.{100 + number}"
         self.outer4, self.outer6 = f"{self.net}.2", f"2001:db8:{number}::2"
 
-    def join(self, gateway, whole=True):
-        """Not @whole: datagrams are cut and merged as on a real card.  Every second one has IPv6 outside."""
+    def link(self, gateway, whole=True):
+        """Lays the cable and starts the program.  Not @whole: datagrams are cut and merged as on a real card."""
         self.lab.veth(self.ns, "v" + self.name, [self.outer4 + "/24", self.outer6 + "/64"], gateway.ns, "g" + self.name,
                       [self.net + ".1/24", f"2001:db8:{self.number}::1/64"])
         if not whole:
             for ns, name in ((self.ns, "v" + self.name), (gateway.ns, "g" + self.name)):
                 ns.run("ethtool", "-K", name, "tso", "off", "tx-udp-segmentation", "off", "gro", "on")
-        self.start()
+        return self.start()
+
+    def join(self, gateway, whole=True):
+        """And shakes hands.  Every second one has IPv6 outside."""
+        self.link(gateway, whole)
         we_begin = self.implementation != ours()  # so that each session is renewed by one of ours
         there = f"[2001:db8:{self.number}::1]:51820" if self.number % 2 else f"{self.net}.1:51820"
         self.peer(gateway, None if we_begin else there)

@@ -115,7 +115,7 @@ class Traffic:
 
     def flow(self, n):
         r = self.random
-        return {"v6": n % 2 == 1, "proto": TCP if n % 4 < 2 else UDP, "host": n // 3 + 1, "ports": (1024 + n, r.randrange(1, 65536)),
+        return {"v6": n % 2 == 1, "proto": TCP if n % 4 < 2 else UDP, "host": n // 3 + 1, "ports": (1024 + n // 2, 4711),
                 "seq": r.randrange(1 << 32), "ack": r.randrange(1 << 32), "id": r.randrange(1 << 16), "df": r.random() < 0.6,
                 "ttl": r.choice((1, 64, 255)), "tos": r.randrange(4), "options": r.choice((b"", b"\1\1\x08\x0a" + r.randbytes(8))),
                 "size": r.choice((1, 17, 536, 999, 1000, 1320, 1340))}
@@ -162,6 +162,8 @@ class Traffic:
     def single(self, flow):
         """A segment of the size that its flow has, or another one; its checksum complete, left to us, wrong, or none."""
         r = self.random
+        if r.random() < 0.1:  # what another way took is not merged with the rest
+            flow["ttl"], flow["tos"] = r.choice((1, 64, 255)), r.randrange(4)
         size = flow["size"] if r.random() < 0.7 else r.randrange(0, MTU - 100)
         packet = self.transport(flow, r.randbytes(size), ACK | r.choice((0, 0, 0, PSH, ECE, CWR, FIN)))
         how = r.random()

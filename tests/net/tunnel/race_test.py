@@ -55,7 +55,7 @@ def changes(gateway, clients, round):
 
 
 def race(lab, workers):
-    if "-tsan" not in os.environ.get("WARREN_BUILD", ""):
+    if os.environ.get("WARREN_SANITIZER") != "thread":
         skip("not a build with ThreadSanitizer")
     need("wg", "setarch", "iperf3", "ethtool")
     env = {"WARREN_WORKERS": str(workers)}
