@@ -77,7 +77,7 @@ def udp_in_bulk_loses_nothing_at_a_modest_rate(lab):
     a, b = pair(lab, ours(), ours())
     a.ns.ping(b.inner4)
     for size in (16, 64, 512, 1392):
-        lossless(a, b, "-l", size, "-b", size * 8 * 10000)
+        lossless(a, b, "-l", size, "-b", size * 8 * 3000)
 
 
 @test

@@ -1,6 +1,6 @@
 /*
- * A library to be preloaded: a program stays dumpable whatever it says.  The search for leaks at its end attaches to
- * its threads, which nobody may do to a process with secrets.
+ * A library to be preloaded: a program stays dumpable whatever it says.  The search for leaks at its end
+ * attaches to its threads, which nobody may do to a process with secrets.
  */
 #define _GNU_SOURCE
 #include <stdarg.h>
