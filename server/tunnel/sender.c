@@ -17,7 +17,6 @@
 #include "server/wg/constants.h"
 
 #define ENTRIES 64
-#define ALIGN   16U
 
 #define ALONE_WAYS 4U
 #define ALONE_SETS (SENDER_ALONE_MAX / ALONE_WAYS)
@@ -53,6 +52,9 @@ struct sender {
 	bool sendmmsg_worked;
 
 	struct mmsghdr entries[ENTRIES];
+	unsigned segments[ENTRIES];
+	unsigned n_iovs;
+	struct iovec iovs[SENDER_MESSAGES];
 	struct sockaddr_storage names[ENTRIES];
 	_Alignas(struct cmsghdr) uint8_t controls[ENTRIES][UDP_CONTROL_LEN];
 
@@ -169,7 +171,7 @@ sender_freep(struct sender **sender)
 uint8_t *
 sender_room(struct sender *sender, uint32_t len)
 {
-	const uint32_t at = (sender->used + ALIGN - 1) & ~(ALIGN - 1);
+	const uint32_t at = sender->used;
 
 	if (sender->n_messages + SENDER_ROOMS > SENDER_MESSAGES ||
 	    sender->n_batches + SENDER_ROOMS > SENDER_BATCHES || at + len > SENDER_ARENA)
@@ -290,6 +292,26 @@ whole(struct sender *sender, const struct batch *batch, nsec_t now)
 	return true;
 }
 
+/* Messages that lie one behind the other are one piece to the kernel. */
+static void
+pieces_fill(struct sender *sender, struct msghdr *msg, unsigned first, unsigned n)
+{
+	struct iovec *iov = &sender->iovs[sender->n_iovs];
+
+	msg->msg_iov = iov;
+	*iov = sender->messages[first];
+	for (unsigned i = 1; i < n; i++) {
+		const struct iovec *message = &sender->messages[first + i];
+
+		if ((uint8_t *)iov->iov_base + iov->iov_len == message->iov_base)
+			iov->iov_len += message->iov_len;
+		else
+			*++iov = *message;
+	}
+	msg->msg_iovlen = (size_t)(iov - msg->msg_iov) + 1;
+	sender->n_iovs += (unsigned)msg->msg_iovlen;
+}
+
 static void
 entry_fill(struct sender *sender, unsigned n, const struct batch *batch, unsigned first, bool together)
 {
@@ -298,8 +320,8 @@ entry_fill(struct sender *sender, unsigned n, const struct batch *batch, unsigne
 	assert(!together || (batch->n > 1 && batch->size > 0 && batch->size <= UINT16_MAX));
 	memset(msg, 0, sizeof(*msg));
 	memset(sender->controls[n], 0, UDP_CONTROL_LEN);
-	msg->msg_iov = &sender->messages[first];
-	msg->msg_iovlen = together ? batch->n : 1;
+	sender->segments[n] = together ? batch->n : 1;
+	pieces_fill(sender, msg, first, sender->segments[n]);
 	udp_message(msg, &sender->names[n], sender->controls[n], &batch->route, batch->tos,
 		    together ? (uint16_t)batch->size : 0);
 }
@@ -313,6 +335,7 @@ entries_fill(struct sender *sender, enum udp_family family, nsec_t now)
 {
 	unsigned n = 0;
 
+	sender->n_iovs = 0;
 	for (unsigned b = sender->head; b < sender->n_batches; b++) {
 		struct batch *batch = &sender->batches[b];
 
@@ -336,7 +359,7 @@ entries_gone(struct sender *sender, enum udp_family family, unsigned n)
 	struct stats *stats = sender->config.stats;
 
 	for (unsigned i = 0; i < n; i++) {
-		const unsigned segments = (unsigned)sender->entries[i].msg_hdr.msg_iovlen;
+		const unsigned segments = sender->segments[i];
 
 		if (segments > 1 && !ladder_on(stats->ladder, gso_of(family)))
 			ladder_up(stats->ladder, gso_of(family));
@@ -366,7 +389,7 @@ static void
 refused(struct sender *sender, enum udp_family family, int error, nsec_t now)
 {
 	struct batch *batch = &sender->batches[sender->head];
-	const unsigned segments = (unsigned)sender->entries[0].msg_hdr.msg_iovlen;
+	const unsigned segments = sender->segments[0];
 
 	if (error == EINTR)
 		return;

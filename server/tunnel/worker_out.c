@@ -36,16 +36,16 @@ seal_some(struct worker *worker, const struct split *split, unsigned first, stru
 	unsigned n = 0, mtu = atomic_load_explicit(&worker->mtu, memory_order_relaxed);
 	int r;
 
+	if (split_len(split, first) > mtu) /* the MTU was lower a moment ago */
+		mtu = 0;
 	for (; n < SENDER_ROOMS && first + n < split->n; n++) {
 		const uint32_t len = split_len(split, first + n);
-		uint8_t *room = sender_room(worker->sender, WG_DATA_HEADER + len + PATH_TAIL);
+		uint8_t *room = sender_room(worker->sender, path_message_len(len, mtu));
 
 		if (!room)
 			break;
 		split_segment(split, first + n, room + WG_DATA_HEADER);
 		out[n] = (struct path_out){.data = room, .len = len};
-		if (len > mtu) /* the MTU was lower a moment ago */
-			mtu = 0;
 	}
 	if (n == 0)
 		return 0;

@@ -66,11 +66,14 @@ void path_open(struct wg_path *path, struct path_in *in, unsigned n, struct wg_n
 
 /* A packet on its way out. */
 struct path_out {
-	uint8_t *data; /* in: WG_DATA_HEADER bytes of room, the packet, PATH_TAIL bytes of room */
+	uint8_t *data; /* in: WG_DATA_HEADER bytes of room, the packet; room for path_message_len() in all */
 	uint32_t len;  /* in: of the inner packet; out: of the message at @data */
 	uint8_t tos;   /* out: for the outer header.  Same peer, same tos, one GSO batch */
 };
 #define PATH_TAIL (WG_PADDING - 1 + WG_TAG_LEN)
+
+/* How long the message of a packet of @len bytes will be; at most PATH_TAIL bytes come behind the packet. */
+uint32_t path_message_len(uint32_t len, uint32_t mtu);
 
 /*
  * Seals @n packets for @peer, in place and in order, padded to 16 but not beyond @mtu (0: no bound).

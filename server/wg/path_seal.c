@@ -31,6 +31,12 @@ mtu_least(const struct path_peer *peer, uint32_t mtu)
 	return peer->mtu != 0 && (mtu == 0 || peer->mtu < mtu) ? peer->mtu : mtu;
 }
 
+uint32_t
+path_message_len(uint32_t len, uint32_t mtu)
+{
+	return WG_DATA_OVERHEAD + len + padding(len, mtu);
+}
+
 /* A chunk of at most PATH_RUN packets.  Returns the bytes of the messages. */
 static uint64_t
 seal_chunk(struct wg_path *path, struct session *session, struct path_out *out, unsigned n, uint32_t mtu)
