@@ -29,9 +29,8 @@ begins(const char *name, const char *with)
 	return strncmp(name, with, strlen(with)) == 0;
 }
 
-/* More queues than there are workers are not used: a frame in them would wait for ever. */
 static int
-take_tun(struct managed *managed, int fd)
+take_tun(struct managed *managed, const char *domain, enum domain_link link, int fd)
 {
 	struct trouble t;
 	struct tun tun;
@@ -43,23 +42,25 @@ take_tun(struct managed *managed, int fd)
 		close(fd);
 		return r;
 	}
-	log_info("interface %s is ours", tun.name);
-	return tunnel_tun_set(managed->tunnel, &tun);
+	log_debug("a queue of interface %s is ours", tun.name);
+	return tunnel_tun_add(managed->tunnel, domain, link, &tun);
 }
 
 static int
 take_socket(struct managed *managed, const char *name, int fd)
 {
 	if (strcmp(name, MANAGED_UDP4) == 0)
-		return tunnel_udp_set(managed->tunnel, UDP4, fd);
+		return tunnel_udp_add(managed->tunnel, UDP4, fd);
 	if (strcmp(name, MANAGED_UDP6) == 0)
-		return tunnel_udp_set(managed->tunnel, UDP6, fd);
+		return tunnel_udp_add(managed->tunnel, UDP6, fd);
 	if (strcmp(name, MANAGED_ROUTES) == 0)
 		return tunnel_routes_set(managed->tunnel, fd);
 	if (begins(name, MANAGED_UAPI))
 		return tunnel_listen(managed->tunnel, fd, name + strlen(MANAGED_UAPI));
 	if (begins(name, MANAGED_TUN))
-		return take_tun(managed, fd);
+		return take_tun(managed, name + strlen(MANAGED_TUN), LINK_OPEN, fd);
+	if (begins(name, MANAGED_QUARANTINE))
+		return take_tun(managed, name + strlen(MANAGED_QUARANTINE), LINK_QUARANTINE, fd);
 	log_debug("a socket called %s is not for us", name);
 	close(fd);
 	return 0;
@@ -102,10 +103,17 @@ interface_gone(void *ctx)
 static int
 begin(struct managed *managed)
 {
-	const struct tunnel_config config = {.managed = true, .gone = interface_gone};
+	struct tunnel_config config = {.managed = true, .gone = interface_gone};
 	struct child *child = &managed->child;
+	struct trouble t;
+	unsigned queues;
 	int r;
 
+	r = tunnel_environment(&config, &queues, &t);
+	if (r < 0) {
+		log_error("%s", t.text);
+		return r;
+	}
 	r = loop_new(&managed->loop);
 	if (r < 0)
 		return r;

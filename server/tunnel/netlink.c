@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <sys/socket.h>
 
 #define READ_LEN 32768
@@ -24,21 +25,38 @@ netlink_open(bool links, bool routes)
 	return take_fd(&fd);
 }
 
-static void
-message_read(const struct nlmsghdr *nlh, unsigned ifindex, struct netlink_heard *ret)
+static int
+attribute_read(const struct nlattr *attr, void *ctx)
 {
-	const struct ifinfomsg *link;
+	struct netlink_link *link = ctx;
 
+	if (mnl_attr_get_type(attr) == IFLA_MTU && mnl_attr_validate(attr, MNL_TYPE_U32) == 0)
+		link->mtu = mnl_attr_get_u32(attr);
+	return MNL_CB_OK;
+}
+
+static void
+link_read(const struct nlmsghdr *nlh, netlink_link_fn *fn, void *ctx)
+{
+	const struct ifinfomsg *info = mnl_nlmsg_get_payload(nlh);
+	struct netlink_link link = {.gone = nlh->nlmsg_type == RTM_DELLINK};
+
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*info) || info->ifi_family != AF_UNSPEC)
+		return;
+	link.ifindex = (unsigned)info->ifi_index;
+	link.up = info->ifi_flags & IFF_UP;
+	if (mnl_attr_parse(nlh, sizeof(*info), attribute_read, &link) == MNL_CB_OK)
+		fn(ctx, &link);
+}
+
+static void
+message_read(const struct nlmsghdr *nlh, netlink_link_fn *link, void *ctx, struct netlink_heard *ret)
+{
 	switch (nlh->nlmsg_type) {
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
-		if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*link))
-			return;
-		link = mnl_nlmsg_get_payload(nlh);
-		if (link->ifi_index != (int)ifindex || link->ifi_family != AF_UNSPEC)
-			return;
-		ret->link = true;
-		ret->link_gone = ret->link_gone || nlh->nlmsg_type == RTM_DELLINK;
+		if (link)
+			link_read(nlh, link, ctx);
 		break;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
@@ -52,7 +70,7 @@ message_read(const struct nlmsghdr *nlh, unsigned ifindex, struct netlink_heard 
 }
 
 int
-netlink_read(int fd, unsigned ifindex, struct netlink_heard *ret)
+netlink_read(int fd, netlink_link_fn *link, void *ctx, struct netlink_heard *ret)
 {
 	_Alignas(struct nlmsghdr) char buffer[READ_LEN];
 	struct sockaddr_nl from = {0};
@@ -74,6 +92,6 @@ netlink_read(int fd, unsigned ifindex, struct netlink_heard *ret)
 		if (from.nl_pid != 0) /* not the kernel */
 			continue;
 		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
-			message_read(nlh, ifindex, ret);
+			message_read(nlh, link, ctx, ret);
 	}
 }

@@ -1,5 +1,5 @@
 /*
- * What the kernel says unasked: the state of one interface, and that routes or addresses changed.
+ * What the kernel says unasked: the state of interfaces, and that routes or addresses changed.
  */
 #ifndef SERVER_TUNNEL_NETLINK_H
 #define SERVER_TUNNEL_NETLINK_H
@@ -11,12 +11,18 @@
 /* A socket that hears of links, of routes and addresses, or both.  The caller's.  Negated errno. */
 int netlink_open(bool links, bool routes) _must_check_;
 
+struct netlink_link {
+	unsigned ifindex, mtu; /* mtu 0: not said */
+	bool up, gone;
+};
+typedef void netlink_link_fn(void *ctx, const struct netlink_link *link);
+
 struct netlink_heard {
-	bool link, link_gone, routes;
+	bool routes;
 	bool overrun; /* messages were lost: look anew */
 };
 
-/* Takes what has come; @ifindex is the link of interest.  Negated errno: of the socket. */
-int netlink_read(int fd, unsigned ifindex, struct netlink_heard *ret) _must_check_;
+/* Takes what has come; @link (NULL: nobody cares) is called for each.  Negated errno: of the socket. */
+int netlink_read(int fd, netlink_link_fn *link, void *ctx, struct netlink_heard *ret) _must_check_;
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Handshake messages on their way out.  The socket is the worker's too and may be full: what it does not
- * take now is kept for a moment, so that a busy link does not starve handshakes.
+ * Handshake messages on their way out, many to a call.  The socket is a worker's too and may be full: what
+ * it does not take now is kept for a moment, so that a busy link does not starve handshakes.
  */
 #ifndef SERVER_TUNNEL_OUTBOX_H
 #define SERVER_TUNNEL_OUTBOX_H
@@ -14,6 +14,7 @@
 #define OUTBOX_TIME  MILLISECONDS(500)
 
 struct outbox_message {
+	struct wg_peer_id peer;
 	struct wg_route route;
 	nsec_t since;
 	uint8_t tos;
@@ -27,17 +28,17 @@ struct outbox {
 	struct outbox_message messages[OUTBOX_MAX];
 };
 
+/* Keeps a copy of @datagram to be sent.  False: full, flush first. */
+bool outbox_add(struct outbox *outbox, const struct wg_datagram *datagram, nsec_t now) _must_check_;
+
 /*
- * Sends @datagram, or keeps it.  *@source_dead: the cached source failed, and it went without; forget that
- * source.
+ * Sends what is kept, as far as the sockets take it.  @source_dead: the cached source of that peer failed,
+ * and its message went without; forget that source.
  */
-void outbox_send(struct outbox *outbox, const struct udp *udp, const struct wg_datagram *datagram, nsec_t now,
-		 bool *source_dead);
+void outbox_flush(struct outbox *outbox, const struct udp *udp, nsec_t now,
+		  void (*source_dead)(void *ctx, struct wg_peer_id peer), void *ctx);
 
-/* Sends what was kept, as far as the socket takes it. */
-void outbox_retry(struct outbox *outbox, const struct udp *udp, nsec_t now);
-
-/* When to do so; NSEC_NEVER: nothing is kept. */
+/* When to do so again; NSEC_NEVER: nothing is kept. */
 nsec_t outbox_deadline(const struct outbox *outbox, nsec_t now);
 
 #endif

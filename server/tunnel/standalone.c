@@ -19,6 +19,7 @@
 #include "server/proc/trouble.h"
 #include "server/tunnel/netlink.h"
 #include "server/tunnel/tunnel.h"
+#include "server/wg/constants.h"
 
 static const char usage[] =
 	"usage: warren-tunnel [-f|--foreground] INTERFACE\n"
@@ -36,7 +37,11 @@ static const char usage[] =
 	"  WG_PROCESS_FOREGROUND  1: as -f\n"
 	"  WG_TUN_FD              descriptor of an open TUN device to use\n"
 	"  WG_UAPI_FD             descriptor of a listening Unix socket to take requests on\n"
-	"  WARREN_AEAD            ipsec-mb, evp or sodium instead of the fastest\n";
+	"  WARREN_AEAD            ipsec-mb, evp or sodium instead of the fastest\n"
+	"  WARREN_WORKERS         threads that carry packets; 0 (default): one for each CPU\n"
+	"For diagnosis:\n"
+	"  WARREN_QUEUES          queues of the TUN device; 0 (default): one for each worker\n"
+	"  WARREN_STEERING        off: the kernel's hash picks the worker of a datagram\n";
 
 struct standalone {
 	const char *name;
@@ -45,7 +50,9 @@ struct standalone {
 	int ready_fd;        /* the waiting parent; -1: none */
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 	bool path_ours;
-	struct tun tun;
+	struct tunnel_config config;
+	unsigned n_tuns, queues; /* there are; to be opened at most */
+	struct tun tuns[WG_WORKERS_MAX];
 	struct loop *loop;
 	struct tunnel *tunnel;
 	int watch_fd;
@@ -122,7 +129,7 @@ uapi_open(struct standalone *s, struct trouble *t)
 			       "%s cannot be made: %s; wg(8) looks for the socket there, so start as a user "
 			       "who may write to it",
 			       UAPI_DIRECTORY, strerror(errno));
-	snprintf(s->path, sizeof(s->path), "%s/%s.sock", UAPI_DIRECTORY, s->tun.name);
+	snprintf(s->path, sizeof(s->path), "%s/%s.sock", UAPI_DIRECTORY, s->tuns[0].name);
 	memcpy(sa.sun_path, s->path, sizeof(s->path));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	r = fd < 0 ? -errno : bind_path(fd, &sa);
@@ -165,21 +172,32 @@ file_watch(struct standalone *s)
 }
 
 static int
+interface_adopt(struct standalone *s, struct trouble *t)
+{
+	const int r = tun_adopt(&s->tuns[0], s->tun_fd, t);
+
+	if (r == 0)
+		s->n_tuns = tun_more(s->tuns, s->queues);
+	return r;
+}
+
+static int
 interface_open(struct standalone *s, struct trouble *t)
 {
 	int r;
 
 	if (s->tun_fd >= 0)
-		return tun_adopt(&s->tun, s->tun_fd, t);
-	r = tun_open(&s->tun, s->name, t);
+		return interface_adopt(s, t);
+	r = tun_open(s->tuns, s->queues, s->name, t);
 	if (r < 0)
 		return r;
-	r = tun_mtu_set(&s->tun, TUN_MTU);
+	s->n_tuns = (unsigned)r;
+	r = tun_mtu_set(&s->tuns[0], TUN_MTU);
 	if (r < 0 && r != -EPERM) /* a device of root's that was lent to us keeps its own */
-		return trouble(t, r, "the MTU of interface %s cannot be set: %s", s->tun.name,
+		return trouble(t, r, "the MTU of interface %s cannot be set: %s", s->tuns[0].name,
 			       error_words(r));
-	if (tun_queue_set(&s->tun, TUN_QUEUE) < 0)
-		log_info("the queue of interface %s is as short as it was", s->tun.name);
+	if (tun_queue_set(&s->tuns[0], TUN_QUEUE) < 0)
+		log_info("the queue of interface %s is as short as it was", s->tuns[0].name);
 	return 0;
 }
 
@@ -230,7 +248,7 @@ interface_gone(void *ctx)
 {
 	struct standalone *s = ctx;
 
-	log_info("interface %s was deleted", s->tun.name);
+	log_info("interface %s was deleted", s->tuns[0].name);
 	loop_stop(s->loop, 0);
 }
 
@@ -255,17 +273,40 @@ signals_take(struct standalone *s)
 	return loop_signals(s->loop, &set, signalled, s);
 }
 
+/* An interface may have a name that is none for a domain; nobody asks for it here. */
+static const char *
+domain_of(const struct standalone *s)
+{
+	return uapi_domain_is_name(s->name) ? s->name : "interface";
+}
+
+/* They are the tunnel's then. */
+static int
+queues_give(struct standalone *s)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < s->n_tuns; i++) {
+		const int given = tunnel_tun_add(s->tunnel, domain_of(s), LINK_OPEN, &s->tuns[i]);
+
+		r = r < 0 ? r : given;
+	}
+	s->n_tuns = 0;
+	return r;
+}
+
 static int
 tunnel_make(struct standalone *s, int uapi)
 {
-	const struct tunnel_config config = {.aead = getenv("WARREN_AEAD"), .gone = interface_gone, .ctx = s};
 	int r, routes;
 
+	s->config.gone = interface_gone;
+	s->config.ctx = s;
 	r = loop_new(&s->loop);
 	if (r == 0)
 		r = signals_take(s);
 	if (r == 0)
-		r = tunnel_new(s->loop, &config, &s->tunnel);
+		r = tunnel_new(s->loop, &s->config, &s->tunnel);
 	if (r == 0)
 		r = tunnel_start(s->tunnel);
 	if (r < 0)
@@ -273,11 +314,10 @@ tunnel_make(struct standalone *s, int uapi)
 	routes = netlink_open(false, true);
 	r = routes < 0 ? routes : tunnel_routes_set(s->tunnel, routes);
 	if (r == 0)
-		r = tunnel_tun_set(s->tunnel, &s->tun);
+		r = queues_give(s);
 	if (r < 0)
 		return r;
-	s->tun.fd = -1; /* the tunnel's now */
-	r = tunnel_listen(s->tunnel, uapi, s->name);
+	r = tunnel_listen(s->tunnel, uapi, domain_of(s));
 	if (r == 0 && s->path_ours)
 		r = file_watch(s);
 	return r;
@@ -345,7 +385,8 @@ standalone_done(struct standalone *s)
 	tunnel_free(s->tunnel);
 	loop_free(s->loop);
 	closep(&s->watch_fd);
-	tun_close(&s->tun);
+	for (unsigned i = 0; i < s->n_tuns; i++)
+		tun_close(&s->tuns[i]);
 	if (s->path_ours)
 		unlink(s->path);
 }
@@ -353,8 +394,7 @@ standalone_done(struct standalone *s)
 int
 standalone_main(int argc, char *argv[])
 {
-	static struct standalone s = {
-		.tun_fd = -1, .uapi_fd = -1, .ready_fd = -1, .watch_fd = -1, .tun = TUN_NONE};
+	static struct standalone s = {.tun_fd = -1, .uapi_fd = -1, .ready_fd = -1, .watch_fd = -1};
 	struct trouble t = {0};
 	int r, status = EXIT_SUCCESS;
 
@@ -368,6 +408,8 @@ standalone_main(int argc, char *argv[])
 	r = process_harden();
 	if (r < 0)
 		trouble(&t, r, "secrets cannot be protected: %s", error_words(r));
+	if (r == 0)
+		r = tunnel_environment(&s.config, &s.queues, &t);
 	if (r == 0)
 		r = descriptor("WG_TUN_FD", &t, &s.tun_fd);
 	if (r == 0)

@@ -43,14 +43,22 @@ attach(int fd, const char *name, short flags)
 	return ioctl(fd, TUNSETIFF, &ifr) < 0 ? -errno : 0;
 }
 
-/* A device that is there already wants the flags that it was made with. */
+/*
+ * A device that is there already wants the flags that it was made with.  Several queues cost a look at
+ * every packet's flow, so they are asked for only if there is somebody to read them.
+ */
 static int
-attach_any(int fd, const char *name)
+attach_any(int fd, const char *name, bool many)
 {
-	static const short flags[] = {IFF_VNET_HDR, IFF_VNET_HDR | IFF_MULTI_QUEUE, 0, IFF_MULTI_QUEUE};
+	static const short flags[] = {IFF_VNET_HDR | IFF_MULTI_QUEUE,
+				      IFF_VNET_HDR,
+				      IFF_VNET_HDR | IFF_MULTI_QUEUE,
+				      IFF_MULTI_QUEUE,
+				      0,
+				      IFF_MULTI_QUEUE};
 	int r = -EINVAL;
 
-	for (size_t i = 0; i < ARRAY_LEN(flags) && r == -EINVAL; i++)
+	for (size_t i = many ? 0 : 1; i < ARRAY_LEN(flags) && r == -EINVAL; i++)
 		r = attach(fd, name, flags[i]);
 	return r;
 }
@@ -68,7 +76,8 @@ attach_trouble(const char *name, int r, struct trouble *t)
 		return trouble(t, r,
 			       "interface %s cannot be made: that needs CAP_NET_ADMIN in this network "
 			       "namespace; start as root, or "
-			       "let root make it once: \"ip tuntap add dev %s mode tun user %u vnet_hdr\"",
+			       "let root make it once: \"ip tuntap add dev %s mode tun user %u multi_queue "
+			       "vnet_hdr\"",
 			       name, name, (unsigned)geteuid());
 	case -EINVAL:
 		return trouble(t, r,
@@ -94,6 +103,7 @@ identify(struct tun *tun)
 	if (!(ifr.ifr_flags & IFF_TUN) || !(ifr.ifr_flags & IFF_NO_PI))
 		return -EINVAL;
 	tun->vnet = ifr.ifr_flags & IFF_VNET_HDR;
+	tun->many = ifr.ifr_flags & IFF_MULTI_QUEUE;
 	memcpy(tun->name, ifr.ifr_name, IFNAMSIZ);
 	tun->name[IFNAMSIZ - 1] = '\0';
 	if (tun->vnet && ioctl(tun->fd, TUNSETVNETHDRSZ, &len) < 0)
@@ -107,8 +117,8 @@ identify(struct tun *tun)
 	return 0;
 }
 
-int
-tun_open(struct tun *ret, const char *name, struct trouble *t)
+static int
+first_open(struct tun *ret, const char *name, bool many, struct trouble *t)
 {
 	struct tun tun = TUN_NONE;
 	int r;
@@ -118,7 +128,7 @@ tun_open(struct tun *ret, const char *name, struct trouble *t)
 	tun.fd = open_device(t);
 	if (tun.fd < 0)
 		return tun.fd;
-	r = attach_any(tun.fd, name);
+	r = attach_any(tun.fd, name, many);
 	if (r == 0)
 		r = identify(&tun);
 	if (r < 0) {
@@ -129,12 +139,61 @@ tun_open(struct tun *ret, const char *name, struct trouble *t)
 	return 0;
 }
 
+unsigned
+tun_more(struct tun *tuns, unsigned max)
+{
+	const short flags = (short)(IFF_MULTI_QUEUE | (tuns[0].vnet ? IFF_VNET_HDR : 0));
+	unsigned n = 1;
+
+	if (!tuns[0].many || tuns[0].ifindex == 0)
+		return n;
+	for (; n < max; n++) {
+		struct tun tun = {.fd = open(TUN_DEVICE, O_RDWR | O_CLOEXEC | O_NONBLOCK)};
+
+		if (tun.fd < 0)
+			break;
+		if (attach(tun.fd, tuns[0].name, flags) < 0 || identify(&tun) < 0 ||
+		    tun.ifindex != tuns[0].ifindex) {
+			tun_close(&tun);
+			break;
+		}
+		tuns[n] = tun;
+	}
+	return n;
+}
+
+int
+tun_open(struct tun *tuns, unsigned max, const char *name, struct trouble *t)
+{
+	const int r = first_open(&tuns[0], name, max > 1, t);
+
+	return r < 0 ? r : (int)tun_more(tuns, max);
+}
+
+/* One that was left aside by somebody else takes part again. */
+static void
+queue_attach(int fd, short what)
+{
+	struct ifreq ifr = {.ifr_flags = what};
+
+	if (ioctl(fd, TUNSETQUEUE, &ifr) < 0)
+		return; /* it does take part, or has one queue only */
+}
+
+void
+tun_leave_aside(const struct tun *tun)
+{
+	queue_attach(tun->fd, IFF_DETACH_QUEUE);
+}
+
 int
 tun_adopt(struct tun *ret, int fd, struct trouble *t)
 {
 	struct tun tun = {.fd = fd};
-	int r = identify(&tun);
+	int r;
 
+	queue_attach(fd, IFF_ATTACH_QUEUE);
+	r = identify(&tun);
 	if (r < 0)
 		return trouble(t, r,
 			       "descriptor %d is not a TUN device's queue without packet information: %s", fd,

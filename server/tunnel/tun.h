@@ -22,6 +22,7 @@ struct tun {
 	unsigned ifindex;
 	char name[IFNAMSIZ];
 	bool vnet;
+	bool many; /* the device may have several queues */
 };
 
 #define TUN_NONE                                                                                             \
@@ -30,13 +31,20 @@ struct tun {
 	}
 
 /*
- * Makes the device @name or attaches to it.  @t says what to do about a failure: -ERR_NO_TUN, -EBUSY,
- * -EPERM, -EINVAL.
+ * Makes the device @name or attaches to it, with up to @max queues of it.  Returns how many: a device that
+ * was made for one has one.  @t says what to do about a failure: -ERR_NO_TUN, -EBUSY, -EPERM, -EINVAL.
  */
-int tun_open(struct tun *ret, const char *name, struct trouble *t) _must_check_;
+int tun_open(struct tun *tuns, unsigned max, const char *name, struct trouble *t) _must_check_;
 
 /* Takes over @fd, an attached queue, on success.  -EINVAL: it is none, or has packet information headers. */
 int tun_adopt(struct tun *ret, int fd, struct trouble *t) _must_check_;
+
+/* Further queues of the device of tuns[0], which is open, as far as they can be had.  Returns how many it
+ * has. */
+unsigned tun_more(struct tun *tuns, unsigned max);
+
+/* The kernel puts no more frames into this queue, which nobody would read. */
+void tun_leave_aside(const struct tun *tun);
 
 void tun_close(struct tun *tun);
 

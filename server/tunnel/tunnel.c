@@ -1,6 +1,11 @@
 /*
- * Whatever comes in (a descriptor, a timer, a request) is followed by settle(): it gives the rings what
- * waited for room, forgets what no reader can still see, and sets the timer to the device's next deadline.
+ * Whatever comes in (a descriptor, a timer, a request) is followed by tunnel_settle(): handshake messages
+ * leave together, workers get what they were told, what no reader can still see is forgotten, and the timer
+ * is set to the device's next deadline.
+ *
+ * Handshakes are not to take the workers' time: this thread asks for less of the CPU than they.  CONTROL_NICE
+ * leaves it a twentieth of a CPU that a worker wants too: enough for the rekeys of 50,000 peers, and little
+ * enough that no flood is felt; an idle CPU it has for itself.
  */
 #include "server/tunnel/tunnel.h"
 
@@ -8,18 +13,18 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "base/bytes.h"
 #include "base/errors.h"
 #include "base/log.h"
-#include "server/tunnel/backends.h"
 #include "server/tunnel/checksum.h"
 #include "server/tunnel/netlink.h"
 #include "server/tunnel/tunnel_state.h"
 
-#define DATAGRAMS_A_TURN 64 /* then timers and requests have their turn */
-#define ORDER_RETRY      MILLISECONDS(1)
-#define ROUTES_PAUSE     SECONDS(1) /* sources are forgotten at most that often */
+#define ROUTES_PAUSE SECONDS(1) /* sources are forgotten at most that often */
+#define CONTROL_NICE 10
 
 struct wg_now
 tunnel_now(void *ctx)
@@ -47,46 +52,42 @@ random_fill(void *ctx, void *buf, size_t len)
 /* Effects. */
 
 static void
+source_dead(void *ctx, struct wg_peer_id peer)
+{
+	struct tunnel *tunnel = ctx;
+
+	if (tunnel->n_dead_sources < TUNNEL_DEAD_SOURCES)
+		tunnel->dead_sources[tunnel->n_dead_sources++] = peer;
+}
+
+static void
+outbox_empty(struct tunnel *tunnel)
+{
+	const struct udp udp = port_udp(&tunnel->port, 0);
+
+	outbox_flush(&tunnel->outbox, &udp, clock_boottime(), source_dead, tunnel);
+}
+
+static void
 effect_send(void *ctx, const struct wg_datagram *datagram)
 {
 	struct tunnel *tunnel = ctx;
-	bool source_dead;
+	const nsec_t now = clock_boottime();
 
-	outbox_send(&tunnel->outbox, &tunnel->udp, datagram, clock_boottime(), &source_dead);
-	if (source_dead && datagram->peer.serial && tunnel->n_dead_sources < TUNNEL_DEAD_SOURCES)
-		tunnel->dead_sources[tunnel->n_dead_sources++] = datagram->peer;
+	if (outbox_add(&tunnel->outbox, datagram, now))
+		return;
+	outbox_empty(tunnel);
+	if (!outbox_add(&tunnel->outbox, datagram, now))
+		log_debug("handshake message not sent: the socket is full"); /* the timers send another one */
 }
 
-static bool
-order_push(struct tunnel *tunnel, const struct wg_order *order)
-{
-	struct wg_order *slot = ring_free(worker_orders(tunnel->worker), 0);
-
-	if (!slot)
-		return false;
-	*slot = *order;
-	ring_push(worker_orders(tunnel->worker), 1);
-	tunnel->ordered = true;
-	return true;
-}
-
-/* None may be lost: a peer that was cut off would go on. */
 static void
 effect_order(void *ctx, unsigned worker, struct wg_order *order)
 {
-	struct tunnel *tunnel = ctx;
-	struct waiting *waiting;
+	struct worker_order whole = {.type = WORKER_PEER, .peer = *order};
 
-	if (!tunnel->waiting && order_push(tunnel, order))
-		return;
-	waiting = calloc(1, sizeof(*waiting));
-	if (!waiting) {
-		log_error("no memory for an order to the worker");
-		abort();
-	}
-	waiting->order = *order;
-	*tunnel->waiting_tail = waiting;
-	tunnel->waiting_tail = &waiting->next;
+	tunnel_order(ctx, worker, &whole);
+	bytes_wipe(&whole, sizeof(whole));
 }
 
 static void
@@ -103,20 +104,6 @@ effect_changed(void *ctx, struct wg_peer *peer, unsigned what)
 /* After everything. */
 
 static void
-waiting_push(struct tunnel *tunnel)
-{
-	while (tunnel->waiting && order_push(tunnel, &tunnel->waiting->order)) {
-		struct waiting *waiting = tunnel->waiting;
-
-		tunnel->waiting = waiting->next;
-		bytes_wipe(waiting, sizeof(*waiting));
-		free(waiting);
-	}
-	if (!tunnel->waiting)
-		tunnel->waiting_tail = &tunnel->waiting;
-}
-
-static void
 sources_forget(struct tunnel *tunnel)
 {
 	for (unsigned i = 0; i < tunnel->n_dead_sources; i++)
@@ -124,213 +111,37 @@ sources_forget(struct tunnel *tunnel)
 	tunnel->n_dead_sources = 0;
 }
 
-static void
-settle(void *ctx)
+void
+tunnel_settle(void *ctx)
 {
 	struct tunnel *tunnel = ctx;
-	uint64_t epoch;
 	nsec_t deadline, now;
 
+	outbox_empty(tunnel);
 	sources_forget(tunnel);
-	waiting_push(tunnel);
-	epoch = wg_epoch(tunnel->device);
-	if (!tunnel->waiting) /* an order not given yet may be to forget what is about to be freed */
-		worker_epoch_set(tunnel->worker, epoch);
-	wg_reclaim(tunnel->device, MIN(epoch, worker_epoch(tunnel->worker)));
-	if (tunnel->ordered)
-		worker_wake(tunnel->worker);
-	tunnel->ordered = false;
+	tunnel_orders_settle(tunnel);
 	now = clock_boottime();
 	deadline = MIN(wg_deadline(tunnel->device), outbox_deadline(&tunnel->outbox, now));
-	if (tunnel->waiting)
-		deadline = MIN(deadline, now + ORDER_RETRY);
-	loop_timer_set(tunnel->timer, deadline);
+	loop_timer_set(tunnel->timer, MIN(deadline, tunnel_orders_deadline(tunnel, now)));
 }
 
-static void
-step(struct tunnel *tunnel, const struct wg_event *event)
+void
+tunnel_step(struct tunnel *tunnel, const struct wg_event *event)
 {
 	wg_step(tunnel->device, event, tunnel_now(NULL), &tunnel->effects);
 }
 
 static void
-step_plain(struct tunnel *tunnel, enum wg_event_type type)
-{
-	const struct wg_event event = {.type = type, .domain = tunnel->domain};
-
-	step(tunnel, &event);
-}
-
-static void
 timer_due(void *arg, nsec_t now)
 {
+	static const struct wg_event tick = {.type = WG_EVENT_TICK};
 	struct tunnel *tunnel = arg;
 
-	outbox_retry(&tunnel->outbox, &tunnel->udp, now);
-	step_plain(tunnel, WG_EVENT_TICK);
-	settle(tunnel);
+	tunnel_step(tunnel, &tick);
+	tunnel_settle(tunnel);
 }
 
-/* What the worker says. */
-
-static void
-reports_take(struct tunnel *tunnel)
-{
-	struct ring *ring = worker_reports(tunnel->worker);
-	const struct wg_report *report;
-
-	while ((report = ring_front(ring))) {
-		const struct wg_event event = {.type = WG_EVENT_REPORT, .report = *report};
-
-		ring_pop(ring);
-		step(tunnel, &event);
-	}
-}
-
-/* False: more of them wait. */
-static bool
-datagrams_take(struct tunnel *tunnel)
-{
-	struct ring *ring = worker_datagrams(tunnel->worker);
-	const struct worker_datagram *datagram;
-
-	for (unsigned i = 0; i < DATAGRAMS_A_TURN; i++) {
-		struct wg_event event = {.type = WG_EVENT_DATAGRAM};
-
-		event.datagram.loaded = wg_load_judge(&tunnel->load, ring_count(ring), clock_boottime());
-		datagram = ring_front(ring);
-		if (!datagram)
-			return true;
-		event.datagram.data = datagram->data;
-		event.datagram.len = datagram->len;
-		event.datagram.arrival = datagram->arrival;
-		step(tunnel, &event);
-		ring_pop(ring);
-	}
-	return false;
-}
-
-static void datagrams_again(void *arg, nsec_t now);
-
-static void
-datagrams_turn(struct tunnel *tunnel)
-{
-	if (!datagrams_take(tunnel) && !tunnel->again)
-		tunnel->again = loop_post(tunnel->loop, datagrams_again, tunnel) == 0;
-	settle(tunnel);
-}
-
-static void
-datagrams_again(void *arg, nsec_t now)
-{
-	struct tunnel *tunnel = arg;
-
-	tunnel->again = false;
-	datagrams_turn(tunnel);
-}
-
-static void
-worker_ready(void *arg, int fd, uint32_t events, nsec_t now)
-{
-	struct tunnel *tunnel = arg;
-
-	worker_listen(tunnel->worker);
-	reports_take(tunnel);
-	if (worker_tun_gone(tunnel->worker)) {
-		tunnel->config.gone(tunnel->config.ctx);
-		return;
-	}
-	datagrams_turn(tunnel);
-}
-
-/* Sockets. */
-
-static int
-udp_hand(struct tunnel *tunnel, const struct udp *udp)
-{
-	int r;
-
-	worker_pause(tunnel->worker);
-	r = worker_udp_set(tunnel->worker, udp);
-	worker_resume(tunnel->worker);
-	return r;
-}
-
-/* The new ones before the old ones are closed; the same port needs no change. */
-int
-tunnel_sockets_open(struct tunnel *tunnel, uint16_t port)
-{
-	struct udp udp, old = tunnel->udp;
-	int r;
-
-	r = udp_open(&udp, port, tunnel->mark, worker_stats(tunnel->worker));
-	if (r < 0)
-		return r;
-	r = udp_hand(tunnel, &udp);
-	if (r < 0) {
-		udp_close(&udp);
-		return r;
-	}
-	tunnel->udp = udp;
-	tunnel->port = udp.port;
-	udp_close(&old);
-	return 0;
-}
-
-static void
-sockets_close(struct tunnel *tunnel)
-{
-	const struct udp none = UDP_NONE;
-
-	if (udp_hand(tunnel, &none) < 0)
-		log_error("sockets cannot be taken from the worker");
-	udp_close(&tunnel->udp);
-}
-
-/* The link. */
-
-static void
-up_set(struct tunnel *tunnel, bool up)
-{
-	int r;
-
-	if (up == tunnel->up)
-		return;
-	if (up && !tunnel->config.managed) {
-		r = tunnel_sockets_open(tunnel, tunnel->port);
-		if (r < 0) {
-			log_error("interface %s stays without sockets: UDP port %u cannot be opened: %s; set "
-				  "another "
-				  "one (listen-port), or end the program that holds it, and set the link up "
-				  "again",
-				  tunnel->tun.name, tunnel->port, error_words(r));
-			return;
-		}
-	}
-	tunnel->up = up;
-	step_plain(tunnel, up ? WG_EVENT_UP : WG_EVENT_DOWN);
-	log_info("interface %s is %s, port %u", tunnel->tun.name, up ? "up" : "down", tunnel->udp.port);
-	if (!up && !tunnel->config.managed)
-		sockets_close(tunnel);
-}
-
-void
-tunnel_link_look(struct tunnel *tunnel)
-{
-	bool up = false;
-	unsigned mtu = 0;
-
-	if (tunnel->tun.fd < 0)
-		return;
-	if (tunnel->tun.ifindex == 0) { /* it is in another namespace: taken for up */
-		up_set(tunnel, true);
-		return;
-	}
-	if (tun_state(&tunnel->tun, &up, &mtu) < 0)
-		return; /* it is on its way out: reading will say so */
-	worker_mtu_set(tunnel->worker, mtu);
-	up_set(tunnel, up);
-}
+/* Routes. */
 
 static void
 routes_due(void *arg, nsec_t now)
@@ -339,88 +150,109 @@ routes_due(void *arg, nsec_t now)
 
 	tunnel->routes_cleared = now;
 	wg_sources_clear(tunnel->device, &tunnel->effects);
-	settle(tunnel);
+	tunnel_settle(tunnel);
 }
 
 static void
-netlink_ready(void *arg, int fd, uint32_t events, nsec_t now)
+routes_ready(void *arg, int fd, uint32_t events, nsec_t now)
 {
 	struct tunnel *tunnel = arg;
 	struct netlink_heard heard;
 
-	if (netlink_read(fd, tunnel->tun.ifindex, &heard) < 0)
+	if (netlink_read(fd, NULL, NULL, &heard) < 0)
 		return;
-	if (fd == tunnel->link_fd && (heard.link || heard.overrun))
-		tunnel_link_look(tunnel);
-	if (fd == tunnel->routes_fd && (heard.routes || heard.overrun))
+	if (heard.routes || heard.overrun)
 		loop_timer_set(tunnel->routes_timer, MAX(now, tunnel->routes_cleared + ROUTES_PAUSE));
-	settle(tunnel);
-	if (fd == tunnel->link_fd && heard.link_gone)
-		tunnel->config.gone(tunnel->config.ctx);
+}
+
+int
+tunnel_routes_set(struct tunnel *tunnel, int fd)
+{
+	loop_io_free(tunnel->routes_io);
+	tunnel->routes_io = NULL;
+	closep(&tunnel->routes_fd);
+	tunnel->routes_fd = fd;
+	return loop_io_add(tunnel->loop, fd, EPOLLIN, routes_ready, tunnel, &tunnel->routes_io);
+}
+
+/* What there is for the workers. */
+
+static void
+rungs_count_now(void *arg, nsec_t now)
+{
+	struct tunnel *tunnel = arg;
+	const unsigned workers = tunnel->config.workers;
+	unsigned queues = UINT_MAX, sockets = UINT_MAX;
+	bool steered = true;
+
+	tunnel->counting = false;
+	for (unsigned i = 0; i < tunnel->n_domains; i++)
+		for (unsigned l = 0; tunnel->domains[i] && l < DOMAIN_LINKS; l++)
+			if (tunnel->domains[i]->links[l].n > 0)
+				queues = MIN(queues, tunnel->domains[i]->links[l].n);
+	for (unsigned i = 0; i < UDP_FAMILIES; i++)
+		if (tunnel->port.n[i] > 0) {
+			sockets = MIN(sockets, tunnel->port.n[i]);
+			steered = steered && tunnel->port.steered[i];
+		}
+	if (queues != UINT_MAX)
+		ladder_probed(&tunnel->ladder, RUNG_TUN_QUEUES, queues >= workers, queues);
+	if (sockets == UINT_MAX)
+		return;
+	ladder_probed(&tunnel->ladder, RUNG_SOCKETS, sockets >= workers, sockets);
+	if (sockets > 1)
+		ladder_probed(&tunnel->ladder, RUNG_STEERING, steered, 0);
+}
+
+void
+tunnel_rungs_count(struct tunnel *tunnel)
+{
+	if (!tunnel->counting)
+		tunnel->counting = loop_post(tunnel->loop, rungs_count_now, tunnel) == 0;
 }
 
 /* Making and ending it. */
 
 static int
-worker_make(struct tunnel *tunnel)
-{
-	struct worker_config config = {.number = 0,
-				       .index = wg_index(tunnel->device),
-				       .allowed = wg_domain_allowed(tunnel->domain),
-				       .ladder = &tunnel->ladder};
-	int r;
-
-	r = aead_choose(&config.aead, tunnel->config.aead, &tunnel->ladder);
-	if (r < 0)
-		return r;
-	tunnel->aead_name = config.aead.name;
-	r = worker_new(&config, &tunnel->worker);
-	if (r < 0) {
-		aead_done(&config.aead);
-		return r;
-	}
-	return loop_io_add(tunnel->loop, worker_event_fd(tunnel->worker), EPOLLIN, worker_ready, tunnel,
-			   &tunnel->worker_io);
-}
-
-static int
 make(struct tunnel *tunnel)
 {
-	const struct wg_device_config device = {.random.fill = random_fill, .workers = 1};
+	const struct wg_device_config device = {.random.fill = random_fill,
+						.workers = tunnel->config.workers};
 	int r;
 
 	r = wg_device_new(&device, &tunnel->device);
 	if (r == 0)
-		r = wg_domain_add(tunnel->device, &tunnel->domain);
+		r = bell_init(&tunnel->bell);
+	if (r == 0)
+		r = tunnel_domains_make(tunnel);
 	if (r < 0)
 		return r;
 	tunnel->effects = (struct wg_effects){
 		.ctx = tunnel, .send = effect_send, .order = effect_order, .changed = effect_changed};
 	tunnel_host_init(tunnel);
-	r = uapi_server_new(tunnel->loop, &tunnel->host, settle, tunnel, &tunnel->server);
+	r = uapi_server_new(tunnel->loop, &tunnel->host, tunnel_settle, tunnel, &tunnel->server);
 	if (r == 0)
 		r = loop_timer_new(tunnel->loop, timer_due, tunnel, &tunnel->timer);
 	if (r == 0)
 		r = loop_timer_new(tunnel->loop, routes_due, tunnel, &tunnel->routes_timer);
 	if (r == 0)
-		r = worker_make(tunnel);
+		r = tunnel_workers_make(tunnel);
 	return r;
 }
 
 int
 tunnel_new(struct loop *loop, const struct tunnel_config *config, struct tunnel **ret)
 {
-	_cleanup_(tunnel_freep) struct tunnel *tunnel = calloc(1, sizeof(*tunnel));
+	_cleanup_(tunnel_freep) struct tunnel *tunnel = aligned_alloc(64, sizeof(*tunnel));
 	int r;
 
 	if (!tunnel)
 		return -ENOMEM;
+	memset(tunnel, 0, sizeof(*tunnel));
 	tunnel->config = *config;
 	tunnel->loop = loop;
-	tunnel->tun = (struct tun)TUN_NONE;
-	tunnel->udp = (struct udp)UDP_NONE;
-	tunnel->link_fd = tunnel->routes_fd = -1;
-	tunnel->waiting_tail = &tunnel->waiting;
+	tunnel->link_fd = tunnel->routes_fd = tunnel->bell.fd = -1;
+	tunnel_orders_init(tunnel);
 	checksum_init();
 	r = make(tunnel);
 	if (r < 0)
@@ -429,29 +261,26 @@ tunnel_new(struct loop *loop, const struct tunnel_config *config, struct tunnel 
 	return 0;
 }
 
+/* Workers ring each other: all have stopped before the first is freed. */
 void
 tunnel_free(struct tunnel *tunnel)
 {
 	if (!tunnel)
 		return;
 	uapi_server_free(tunnel->server);
-	loop_io_free(tunnel->worker_io);
-	loop_io_free(tunnel->link_io);
+	loop_io_free(tunnel->bell_io);
 	loop_io_free(tunnel->routes_io);
 	loop_timer_free(tunnel->timer);
 	loop_timer_free(tunnel->routes_timer);
-	worker_free(tunnel->worker);
-	while (tunnel->waiting) {
-		struct waiting *waiting = tunnel->waiting;
-
-		tunnel->waiting = waiting->next;
-		bytes_wipe(waiting, sizeof(*waiting));
-		free(waiting);
-	}
+	for (unsigned i = 0; i < tunnel->config.workers; i++)
+		worker_stop(tunnel->workers[i]);
+	for (unsigned i = 0; i < tunnel->config.workers; i++)
+		worker_free(tunnel->workers[i]);
+	tunnel_orders_done(tunnel);
+	tunnel_domains_done(tunnel);
 	wg_device_free(tunnel->device);
-	tun_close(&tunnel->tun);
-	udp_close(&tunnel->udp);
-	closep(&tunnel->link_fd);
+	port_close(&tunnel->port);
+	bell_done(&tunnel->bell);
 	closep(&tunnel->routes_fd);
 	free(tunnel);
 }
@@ -462,86 +291,44 @@ tunnel_freep(struct tunnel **tunnel)
 	tunnel_free(*tunnel);
 }
 
+/* This thread alone steps back: the workers began before. */
+static void
+step_back(void)
+{
+	const id_t self = (id_t)syscall(SYS_gettid);
+	int nice;
+
+	errno = 0;
+	nice = getpriority(PRIO_PROCESS, self);
+	if (errno == 0 && setpriority(PRIO_PROCESS, self, nice + CONTROL_NICE) < 0)
+		log_info("handshakes take as much of the CPU as packets do: %s", strerror(errno));
+}
+
 int
 tunnel_start(struct tunnel *tunnel)
 {
-	const int r = worker_start(tunnel->worker);
+	int r;
 
-	if (r == 0)
-		settle(tunnel);
-	return r;
-}
-
-static int
-netlink_set(struct tunnel *tunnel, int fd, int *at, struct loop_io **io)
-{
-	loop_io_free(*io);
-	*io = NULL;
-	closep(at);
-	*at = fd;
-	return loop_io_add(tunnel->loop, fd, EPOLLIN, netlink_ready, tunnel, io);
-}
-
-/* Listens to the link before it looks at it, so that no change is missed. */
-int
-tunnel_tun_set(struct tunnel *tunnel, const struct tun *tun)
-{
-	struct tun old = tunnel->tun;
-	int r, fd;
-
-	worker_pause(tunnel->worker);
-	r = worker_tun_set(tunnel->worker, tun);
-	worker_resume(tunnel->worker);
-	tunnel->tun = *tun;
-	tun_close(&old);
-	if (r < 0)
-		return r;
-	fd = netlink_open(true, false);
-	if (fd < 0)
-		return fd;
-	r = netlink_set(tunnel, fd, &tunnel->link_fd, &tunnel->link_io);
-	if (r < 0)
-		return r;
-	tunnel_link_look(tunnel);
-	settle(tunnel);
+	for (unsigned i = 0; i < tunnel->config.workers; i++) {
+		r = worker_start(tunnel->workers[i]);
+		if (r < 0)
+			return r;
+	}
+	step_back();
+	tunnel_settle(tunnel);
 	return 0;
 }
 
 int
-tunnel_udp_set(struct tunnel *tunnel, enum udp_family family, int fd)
+tunnel_listen(struct tunnel *tunnel, int fd, const char *name)
 {
-	struct udp udp = tunnel->udp;
+	struct tunnel_domain *domain;
 	int r;
 
-	udp.fd[family] = -1;
-	r = udp_adopt(&udp, family, fd, worker_stats(tunnel->worker));
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	r = udp_hand(tunnel, &udp);
-	closep(&tunnel->udp.fd[family]);
-	tunnel->udp = udp;
-	settle(tunnel);
-	return r;
-}
-
-int
-tunnel_routes_set(struct tunnel *tunnel, int fd)
-{
-	return netlink_set(tunnel, fd, &tunnel->routes_fd, &tunnel->routes_io);
-}
-
-int
-tunnel_listen(struct tunnel *tunnel, int fd, const char *domain)
-{
-	struct wg_domain *ignored;
-	int r = tunnel->host.domain_get(tunnel, domain, &ignored);
-
+	r = tunnel_domain_get(tunnel, name, &domain);
 	if (r == 0)
 		r = uapi_server_listen(tunnel->server, fd, tunnel->config.managed ? UAPI_READ : UAPI_ALL,
-				       domain);
-
+				       name);
 	if (r < 0)
 		close(fd);
 	return r;
@@ -558,5 +345,5 @@ void
 tunnel_key_set(struct tunnel *tunnel, const struct private_key *key)
 {
 	wg_private_key_set(tunnel->device, key, tunnel_now(NULL), &tunnel->effects);
-	settle(tunnel);
+	tunnel_settle(tunnel);
 }

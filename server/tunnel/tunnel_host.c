@@ -1,9 +1,6 @@
 /*
  * What the UAPI asks of the control thread: port, mark, and what a full answer says of the device.
  */
-#include <errno.h>
-#include <string.h>
-
 #include "base/errors.h"
 #include "base/log.h"
 #include "server/tunnel/tunnel_state.h"
@@ -13,7 +10,7 @@ host_port_get(void *ctx)
 {
 	const struct tunnel *tunnel = ctx;
 
-	return tunnel->udp.port ? tunnel->udp.port : tunnel->port;
+	return tunnel->port.number ? tunnel->port.number : tunnel->port_wanted;
 }
 
 static int
@@ -22,11 +19,11 @@ host_port_set(void *ctx, uint16_t port)
 	struct tunnel *tunnel = ctx;
 	int r;
 
-	if (port != 0 && port == tunnel->udp.port)
+	if (port != 0 && port == tunnel->port.number)
 		return 0;
-	if (!tunnel->up) {
-		tunnel->port = port;
-		tunnel_link_look(tunnel); /* it may be up without sockets */
+	if (!tunnel_up(tunnel)) {
+		tunnel->port_wanted = port;
+		tunnel_links_look(tunnel); /* it may be up without sockets */
 		return 0;
 	}
 	r = tunnel_sockets_open(tunnel, port);
@@ -49,7 +46,7 @@ host_mark_set(void *ctx, uint32_t mark)
 
 	if (mark == tunnel->mark)
 		return 0;
-	r = udp_mark(&tunnel->udp, mark);
+	r = port_mark(&tunnel->port, mark);
 	if (r == 0)
 		tunnel->mark = mark;
 	return r;
@@ -75,63 +72,96 @@ counted(const _Atomic uint64_t *counter)
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+/* Of all workers together. */
 static void
-write_calls(const struct stats *stats, struct text *out)
+write_calls(const struct tunnel *tunnel, struct text *out)
 {
-	text_add(out, "warren_datagrams=%llu\n", counted(&stats->datagrams));
+	unsigned long long calls[STATS_CALL_COUNT] = {0}, segments[STATS_CALL_COUNT] = {0}, datagrams = 0;
+
+	for (unsigned i = 0; i < tunnel->config.workers; i++) {
+		const struct stats *stats = worker_stats(tunnel->workers[i]);
+
+		datagrams += counted(&stats->datagrams);
+		for (unsigned c = 0; c < STATS_CALL_COUNT; c++) {
+			calls[c] += counted(&stats->calls[c]);
+			segments[c] += counted(&stats->segments[c]);
+		}
+	}
+	text_add(out, "warren_datagrams=%llu\n", datagrams);
 #define X(name, low)                                                                                         \
-	text_add(out, "warren_calls_" #low "=%llu\nwarren_segments_" #low "=%llu\n",                         \
-		 counted(&stats->calls[STATS_##name]), counted(&stats->segments[STATS_##name]));
+	text_add(out, "warren_calls_" #low "=%llu\nwarren_segments_" #low "=%llu\n", calls[STATS_##name],    \
+		 segments[STATS_##name]);
 	STATS_CALLS(X)
 #undef X
+}
+
+static void
+write_workers(const struct tunnel *tunnel, struct text *out)
+{
+	unsigned long long handed_in = 0, handed_out = 0;
+
+	for (unsigned i = 0; i < tunnel->config.workers; i++) {
+		uint64_t in, to;
+
+		worker_handoffs(tunnel->workers[i], &in, &to);
+		handed_in += in;
+		handed_out += to;
+	}
+	text_add(out, "warren_workers=%u\nwarren_handoff_in=%llu\nwarren_handoff_out=%llu\n",
+		 tunnel->config.workers, handed_in, handed_out);
+}
+
+static unsigned long long
+dropped(const struct tunnel *tunnel, enum wg_drop drop)
+{
+	unsigned long long n = wg_counted(wg_device_counters(tunnel->device), drop);
+
+	for (unsigned i = 0; i < tunnel->config.workers; i++)
+		n += wg_counted(&worker_stats(tunnel->workers[i])->drops, drop) +
+		     wg_counted(worker_path_counters(tunnel->workers[i]), drop);
+	return n;
 }
 
 static void
 host_more(void *ctx, struct text *out)
 {
 	struct tunnel *tunnel = ctx;
-	const struct stats *stats = worker_stats(tunnel->worker);
-	const struct wg_counters *of_path = worker_path_counters(tunnel->worker);
-	const struct wg_counters *of_device = wg_device_counters(tunnel->device);
 
 	text_add(out, "warren_aead=%s\n", tunnel->aead_name);
 	write_ladder(&tunnel->ladder, out);
-	write_calls(stats, out);
+	write_workers(tunnel, out);
+	write_calls(tunnel, out);
 	for (int i = WG_DROP_NONE + 1; i < WG_DROP_COUNT; i++) {
-		const enum wg_drop drop = (enum wg_drop)i;
-		const unsigned long long n = wg_counted(&stats->drops, drop) + wg_counted(of_path, drop) +
-					     wg_counted(of_device, drop);
+		const unsigned long long n = dropped(tunnel, (enum wg_drop)i);
 
 		if (n > 0)
-			text_add(out, "warren_drop_%s=%llu\n", wg_drop_name(drop), n);
+			text_add(out, "warren_drop_%s=%llu\n", wg_drop_name((enum wg_drop)i), n);
 	}
 }
 
 static struct wg_domain *
 host_domain_find(void *ctx, const char *name)
 {
-	const struct tunnel *tunnel = ctx;
+	const struct tunnel_domain *domain = tunnel_domain_find(ctx, name);
 
-	return strcmp(tunnel->domain_name, name) == 0 ? tunnel->domain : NULL;
+	return domain ? domain->wg : NULL;
 }
 
 static int
 host_domain_get(void *ctx, const char *name, struct wg_domain **ret)
 {
-	struct tunnel *tunnel = ctx;
+	struct tunnel_domain *domain;
+	const int r = tunnel_domain_get(ctx, name, &domain);
 
-	if (strlen(name) == 0 || strlen(name) > UAPI_DOMAIN_MAX)
-		return -EINVAL;
-	if (tunnel->domain_name[0] == '\0')
-		memcpy(tunnel->domain_name, name, strlen(name));
-	*ret = host_domain_find(ctx, name);
-	return *ret ? 0 : -ENOSPC;
+	if (r == 0)
+		*ret = domain->wg;
+	return r;
 }
 
 static int
 host_domain_remove(void *ctx, const char *name)
 {
-	return host_domain_find(ctx, name) ? -EBUSY : -ENOENT;
+	return tunnel_domain_remove(ctx, name);
 }
 
 static struct wg_domain *
@@ -139,13 +169,13 @@ host_domain_at(void *ctx, unsigned number)
 {
 	const struct tunnel *tunnel = ctx;
 
-	return number == wg_domain_number(tunnel->domain) ? tunnel->domain : NULL;
+	return number < WG_DOMAINS_MAX && tunnel->domains[number] ? tunnel->domains[number]->wg : NULL;
 }
 
 static const char *
 host_domain_name(void *ctx, const struct wg_domain *domain)
 {
-	return ((const struct tunnel *)ctx)->domain_name;
+	return ((const struct tunnel *)ctx)->domains[wg_domain_number(domain)]->name;
 }
 
 void
@@ -153,7 +183,7 @@ tunnel_host_init(struct tunnel *tunnel)
 {
 	tunnel->host = (struct uapi_host){
 		.device = tunnel->device,
-		.domain = tunnel->domain,
+		.domain = tunnel->domains[0]->wg,
 		.effects = &tunnel->effects,
 		.ctx = tunnel,
 		.now = tunnel_now,

@@ -18,7 +18,6 @@
  * else: twice this (the kernel doubles it) is gone within a second at 5 Mbit/s.
  */
 #define UDP_SEND_BUFFER (256 << 10)
-#define UDP_PORT_TRIES  32
 
 static int
 option(int fd, int level, int name, int value)
@@ -103,84 +102,36 @@ local_endpoint(int fd, struct endpoint *ret)
 	return endpoint_from_sockaddr(ret, (struct sockaddr *)&sa);
 }
 
-static int
-family_open(enum udp_family family, uint16_t port, struct stats *stats)
+int
+udp_socket(enum udp_family family, uint16_t port, bool shared, uint16_t *bound, struct stats *stats)
 {
-	const struct endpoint any = {.ip.family = family == UDP4 ? AF_INET : AF_INET6, .port = port};
+	struct endpoint at = {.ip.family = family == UDP4 ? AF_INET : AF_INET6, .port = port};
 	struct sockaddr_storage sa;
 	_cleanup_(closep) int fd = -1;
-	int r;
+	int r = 0;
 
-	fd = socket(any.ip.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+	fd = socket(at.ip.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
 	if (fd < 0)
 		return -errno;
-	if (family == UDP6) {
+	if (family == UDP6)
 		r = option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-		if (r < 0)
-			return r;
-	}
-	if (bind(fd, (struct sockaddr *)&sa, endpoint_to_sockaddr(&sa, &any)) < 0)
-		return -errno;
-	r = options_set(fd, family, stats);
-	return r < 0 ? r : take_fd(&fd);
-}
-
-/* A family without addresses is no failure; both missing is. */
-static bool
-family_missing(int r)
-{
-	return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL || r == -EPROTONOSUPPORT;
-}
-
-static int
-both_open(struct udp *ret, uint16_t port, struct stats *stats)
-{
-	struct udp udp = UDP_NONE;
-	struct endpoint local = {0};
-	int r;
-
-	r = family_open(UDP4, port, stats);
-	if (r < 0 && !family_missing(r))
-		return r;
-	if (r >= 0)
-		udp.fd[UDP4] = r;
-	if (udp.fd[UDP4] >= 0 && port == 0) {
-		r = local_endpoint(udp.fd[UDP4], &local);
-		if (r == 0)
-			port = local.port;
-	}
-	r = family_open(UDP6, port, stats);
-	if (r >= 0) {
-		udp.fd[UDP6] = r;
-		if (port == 0 && local_endpoint(r, &local) == 0)
-			port = local.port;
-	} else if (!family_missing(r) || udp.fd[UDP4] < 0) {
-		udp_close(&udp);
-		return r;
-	}
-	udp.port = port;
-	*ret = udp;
-	return 0;
-}
-
-int
-udp_open(struct udp *ret, uint16_t port, uint32_t mark, struct stats *stats)
-{
-	int r = -EADDRINUSE;
-
-	/* a port that the kernel chose for one family may be taken in the other */
-	for (int i = 0; i < (port == 0 ? UDP_PORT_TRIES : 1) && r == -EADDRINUSE; i++)
-		r = both_open(ret, port, stats);
-	if (r < 0 || mark == 0)
-		return r;
-	r = udp_mark(ret, mark);
+	if (r == 0 && shared)
+		r = udp_share(fd);
 	if (r < 0)
-		udp_close(ret);
-	return r;
+		return r;
+	if (bind(fd, (struct sockaddr *)&sa, endpoint_to_sockaddr(&sa, &at)) < 0)
+		return -errno;
+	r = local_endpoint(fd, &at);
+	if (r == 0)
+		r = options_set(fd, family, stats);
+	if (r < 0)
+		return r;
+	*bound = at.port;
+	return take_fd(&fd);
 }
 
 int
-udp_adopt(struct udp *udp, enum udp_family family, int fd, struct stats *stats)
+udp_adopt(enum udp_family family, int fd, uint16_t *bound, struct stats *stats)
 {
 	struct endpoint local = {0};
 	int r, type = 0;
@@ -190,31 +141,21 @@ udp_adopt(struct udp *udp, enum udp_family family, int fd, struct stats *stats)
 	    local_endpoint(fd, &local) < 0)
 		return -EINVAL;
 	r = options_set(fd, family, stats);
-	if (r < 0)
-		return r;
-	closep(&udp->fd[family]);
-	udp->fd[family] = fd;
-	udp->port = local.port;
-	return 0;
-}
-
-int
-udp_mark(const struct udp *udp, uint32_t mark)
-{
-	int r = 0;
-
-	for (int i = 0; i < UDP_FAMILIES && r == 0; i++)
-		if (udp->fd[i] >= 0)
-			r = option(udp->fd[i], SOL_SOCKET, SO_MARK, (int)mark);
+	if (r == 0)
+		*bound = local.port;
 	return r;
 }
 
-void
-udp_close(struct udp *udp)
+int
+udp_share(int fd)
 {
-	for (int i = 0; i < UDP_FAMILIES; i++)
-		closep(&udp->fd[i]);
-	udp->port = 0;
+	return option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
+int
+udp_mark(int fd, uint32_t mark)
+{
+	return option(fd, SOL_SOCKET, SO_MARK, (int)mark);
 }
 
 static struct cmsghdr *
@@ -266,21 +207,6 @@ udp_message(struct msghdr *msg, struct sockaddr_storage *name, void *control, co
 		control_add(msg, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment));
 	if (msg->msg_controllen == 0)
 		msg->msg_control = NULL;
-}
-
-int
-udp_send(const struct udp *udp, const struct wg_route *route, uint8_t tos, const void *data, size_t len)
-{
-	_Alignas(struct cmsghdr) uint8_t control[UDP_CONTROL_LEN] = {0};
-	struct iovec iov = {(void *)(uintptr_t)data, len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	const int fd = udp->fd[udp_family_of(&route->to)];
-	struct sockaddr_storage name;
-
-	if (fd < 0)
-		return -EAFNOSUPPORT;
-	udp_message(&msg, &name, control, route, tos, 0);
-	return sendmsg(fd, &msg, 0) < 0 ? -errno : 0;
 }
 
 bool

@@ -1,6 +1,5 @@
 /*
- * The UDP sockets of the tunnel, one a family: opened here or handed over, with every option that the
- * packet path relies on.
+ * UDP sockets: opened here or handed over, with every option that the packet path relies on.
  */
 #ifndef SERVER_TUNNEL_UDP_H
 #define SERVER_TUNNEL_UDP_H
@@ -14,9 +13,10 @@
 
 enum udp_family { UDP4, UDP6, UDP_FAMILIES };
 
+/* What one worker sends through; -1: not there.  All lent. */
 struct udp {
-	int fd[UDP_FAMILIES]; /* -1: not there */
-	uint16_t port;        /* host byte order; 0: none */
+	int fd[UDP_FAMILIES];
+	bool reads[UDP_FAMILIES]; /* else another worker does */
 };
 
 #define UDP_NONE                                                                                             \
@@ -25,18 +25,20 @@ struct udp {
 	}
 
 /*
- * Binds both families to @port of all addresses, to a free one for 0.  A family that the kernel does not have
- * is left out.  @stats has the ladder.  -EADDRINUSE and others: @ret holds nothing.
+ * A socket of @family bound to @port of all addresses, to a free one for 0; *@bound is which.  @shared: along
+ * with others of ours (udp_share()).  @stats has the ladder.  -EADDRINUSE and others.
  */
-int udp_open(struct udp *ret, uint16_t port, uint32_t mark, struct stats *stats) _must_check_;
+int udp_socket(enum udp_family family, uint16_t port, bool shared, uint16_t *bound,
+	       struct stats *stats) _must_check_;
 
-/* Takes over a bound socket as the one of @family, the one before is closed.  -EINVAL: it is none. */
-int udp_adopt(struct udp *udp, enum udp_family family, int fd, struct stats *stats) _must_check_;
+/* Makes a bound socket that was handed over fit; it stays the caller's.  -EINVAL: it is none. */
+int udp_adopt(enum udp_family family, int fd, uint16_t *bound, struct stats *stats) _must_check_;
 
-/* SO_MARK on both.  -EPERM. */
-int udp_mark(const struct udp *udp, uint32_t mark) _must_check_;
+/* Lets further sockets of this user bind to the same port, also after it was bound itself. */
+int udp_share(int fd) _must_check_;
 
-void udp_close(struct udp *udp);
+/* SO_MARK.  -EPERM. */
+int udp_mark(int fd, uint32_t mark) _must_check_;
 
 static inline enum udp_family
 udp_family_of(const struct endpoint *endpoint)
@@ -54,11 +56,7 @@ udp_family_of(const struct endpoint *endpoint)
 void udp_message(struct msghdr *msg, struct sockaddr_storage *name, void *control,
 		 const struct wg_route *route, uint8_t tos, uint16_t segment);
 
-/*
- * One datagram.  0, or a negated errno.  udp_source_failed(): sent once more without a source it might pass.
- */
-int udp_send(const struct udp *udp, const struct wg_route *route, uint8_t tos, const void *data,
-	     size_t len) _must_check_;
+/* Sent once more without a source it might pass. */
 bool udp_source_failed(const struct wg_route *route, int error);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * From the sockets to the TUN device.
+ * From the sockets to the TUN devices.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,15 +13,37 @@
 static int
 deliver(void *ctx, const struct iovec *iov, unsigned n)
 {
-	struct worker *worker = ctx;
+	const struct worker *worker = ctx;
 
-	return worker->tun.fd < 0 ? -ENODEV : tun_write(&worker->tun, iov, n);
+	return tun_write(&worker->merging->tun, iov, n);
 }
 
 static void
 merge_now(struct worker *worker)
 {
-	merge_flush(worker->merge, deliver, worker, worker->now.boot);
+	if (worker->merging)
+		merge_flush(worker->merge, deliver, worker, worker->now.boot);
+}
+
+/* Packets of one device are merged at a time. */
+static void
+merge_for(struct worker *worker, struct lane *lane)
+{
+	if (worker->merging == lane)
+		return;
+	merge_now(worker);
+	worker->merging = lane;
+	merge_allow(worker->merge, lane->tun.vnet);
+}
+
+/* Where the packets of the peer of @in go; NULL: there is no such device. */
+static struct lane *
+lane_of(const struct worker *worker, const struct path_in *in)
+{
+	struct worker_domain *domain = worker_domain(worker, in->domain);
+	struct lane *lane = domain ? &domain->lanes[in->quarantined ? LINK_QUARANTINE : LINK_OPEN] : NULL;
+
+	return lane && lane->tun.fd >= 0 ? lane : NULL;
 }
 
 static void
@@ -30,13 +52,17 @@ open_now(struct worker *worker)
 	path_open(worker->path, worker->in, worker->n_in, worker->now);
 	for (unsigned i = 0; i < worker->n_in; i++) {
 		const struct path_in *in = &worker->in[i];
+		struct lane *lane;
 
 		if (in->drop != WG_DROP_NONE || in->plain_len == 0)
 			continue;
-		if (in->quarantined) { /* there is no second device yet: then it goes nowhere */
-			wg_count(&worker->stats.drops, WG_DROP_QUARANTINE, 1);
+		lane = lane_of(worker, in);
+		if (!lane) {
+			wg_count(&worker->stats.drops,
+				 in->quarantined ? WG_DROP_QUARANTINE : WG_DROP_TUN_REFUSED, 1);
 			continue;
 		}
+		merge_for(worker, lane);
 		if (!merge_add(worker->merge, in->plain, in->plain_len)) {
 			merge_now(worker);
 			if (!merge_add(worker->merge, in->plain, in->plain_len))
@@ -44,6 +70,13 @@ open_now(struct worker *worker)
 		}
 	}
 	worker->n_in = 0;
+}
+
+void
+worker_deliver(struct worker *worker)
+{
+	open_now(worker);
+	merge_now(worker);
 }
 
 /* The control thread has its own pace: what it has no room for is lost. */
@@ -60,11 +93,11 @@ handshake_in(struct worker *worker, const uint8_t *data, uint32_t len, const str
 	} else {
 		wg_count(&worker->stats.drops, WG_DROP_HANDSHAKE_QUEUE, 1);
 	}
-	worker_tell(worker);
+	bell_ring(worker->config.bell);
 }
 
-static void
-datagram_in(struct worker *worker, uint8_t *data, uint32_t len, const struct wg_arrival *arrival)
+void
+worker_datagram(struct worker *worker, uint8_t *data, uint32_t len, const struct wg_arrival *arrival)
 {
 	enum wg_drop why;
 
@@ -84,23 +117,51 @@ datagram_in(struct worker *worker, uint8_t *data, uint32_t len, const struct wg_
 	}
 }
 
+/*
+ * A superframe may hold datagrams of several sessions, old and new or of several peers behind one address:
+ * they are told apart one by one, and what goes to one other worker in a row goes in one piece.  Returns the
+ * segments.
+ */
+static unsigned
+segments_in(struct worker *worker, const struct received *frame)
+{
+	const unsigned self = worker->config.number;
+	uint32_t at = 0, from = 0;
+	unsigned to = self, n = 0;
+
+	for (; at < frame->len || n == 0; at += frame->segment, n++) {
+		const uint32_t len = MIN(frame->segment, frame->len - at);
+		const unsigned owner = worker_of_datagram(worker, frame->data + at, len);
+
+		if (to != self && owner != to)
+			worker_hand_datagrams(worker, to, frame->data + from, at - from, frame->segment,
+					      &frame->arrival);
+		if (owner != to)
+			from = at;
+		to = owner;
+		if (owner == self)
+			worker_datagram(worker, frame->data + at, len, &frame->arrival);
+		if (frame->segment == 0)
+			break;
+	}
+	if (to != self)
+		worker_hand_datagrams(worker, to, frame->data + from, frame->len - from, frame->segment,
+				      &frame->arrival);
+	return MAX(n, 1U);
+}
+
 /* Returns the bytes. */
 static uint32_t
 frame_in(struct worker *worker, unsigned i)
 {
 	struct received *frame = &worker->frames[i];
-	unsigned segments = 0;
+	unsigned segments;
 
 	if (!receiver_get(worker->receiver, i, frame)) {
 		wg_count(&worker->stats.drops, WG_DROP_LENGTH, 1);
 		return 0;
 	}
-	do {
-		const uint32_t at = segments * frame->segment;
-
-		datagram_in(worker, frame->data + at, MIN(frame->segment, frame->len - at), &frame->arrival);
-		segments++;
-	} while (segments * frame->segment < frame->len);
+	segments = segments_in(worker, frame);
 	stats_call(&worker->stats, STATS_UDP_RECEIVE, 1, segments);
 	stats_add(&worker->stats.datagrams, segments);
 	return frame->len;
@@ -122,8 +183,7 @@ worker_udp_serve(struct worker *worker, enum udp_family family)
 			return; /* an error belongs to a datagram that was sent: nobody waits for it */
 		for (int i = 0; i < n; i++)
 			got += frame_in(worker, (unsigned)i);
-		open_now(worker);
-		merge_now(worker);
+		worker_deliver(worker);
 		worker->udp_frames[family] = got / (unsigned)n > 8192 ? UDP_SUPER : RECEIVER_FRAMES;
 		frames += (unsigned)n;
 		bytes += got;

@@ -1,39 +1,41 @@
 /*
- * From the TUN device to the sockets.
+ * From the TUN devices to the sockets.
  */
 #include <errno.h>
 #include <string.h>
 
-#include "server/tunnel/split.h"
 #include "server/tunnel/worker_state.h"
+#include "server/wg/owner.h"
 
-#define TUN_BUDGET 32 /* frames a turn */
+#define TUN_BUDGET 32 /* frames a turn and queue */
 
 static struct wg_peer_id
-lookup(struct worker *worker, const struct split *split)
+lookup(struct worker_domain *domain, const struct split *split)
 {
-	const uint64_t version = allowedips_version(worker->config.allowed);
+	const struct allowedips *allowed = domain->domain->allowed;
+	const uint64_t version = allowedips_version(allowed);
 	const uint8_t len = split->v6 ? 16 : 4, *to = split_destination(split);
 
-	if (worker->looked_len != len || worker->looked_version != version ||
-	    memcmp(worker->looked, to, len) != 0) {
-		worker->looked_peer = split->v6 ? allowedips_lookup6(worker->config.allowed, to)
-						: allowedips_lookup4(worker->config.allowed, to);
-		worker->looked_version = version;
-		worker->looked_len = len;
-		memcpy(worker->looked, to, len);
+	if (domain->looked_len != len || domain->looked_version != version ||
+	    memcmp(domain->looked, to, len) != 0) {
+		domain->looked_peer =
+			split->v6 ? allowedips_lookup6(allowed, to) : allowedips_lookup4(allowed, to);
+		domain->looked_version = version;
+		domain->looked_len = len;
+		memcpy(domain->looked, to, len);
 	}
-	return worker->looked_peer;
+	return domain->looked_peer;
 }
 
 /* Cuts from @first on what there is room for, seals it, and hands it to the sender.  Returns how many
  * segments. */
 static unsigned
-seal_some(struct worker *worker, const struct split *split, unsigned first, struct wg_peer_id peer)
+seal_some(struct worker *worker, const struct split *split, unsigned first, struct wg_peer_id peer,
+	  unsigned mtu, bool quarantine)
 {
 	struct path_out out[SENDER_ROOMS];
 	const struct wg_route *route;
-	unsigned n = 0, mtu = atomic_load_explicit(&worker->mtu, memory_order_relaxed);
+	unsigned n = 0;
 	int r;
 
 	if (split_len(split, first) > mtu) /* the MTU was lower a moment ago */
@@ -49,7 +51,7 @@ seal_some(struct worker *worker, const struct split *split, unsigned first, stru
 	}
 	if (n == 0)
 		return 0;
-	r = path_seal(worker->path, peer, out, n, mtu, false, worker->now, &route);
+	r = path_seal(worker->path, peer, out, n, mtu, quarantine, worker->now, &route);
 	for (int i = 0; i < r; i++)
 		sender_add(worker->sender, peer, route, out[i].tos, out[i].data, out[i].len,
 			   worker->now.boot);
@@ -57,45 +59,65 @@ seal_some(struct worker *worker, const struct split *split, unsigned first, stru
 }
 
 /* What finds no room even after sending is lost: the socket is full. */
+void
+worker_seal(struct worker *worker, const struct worker_domain *domain, enum domain_link link,
+	    const struct split *split, struct wg_peer_id peer)
+{
+	const unsigned mtu = worker_mtu(domain, link);
+
+	for (unsigned done = 0, n; done < split->n; done += n) {
+		n = seal_some(worker, split, done, peer, mtu, link == LINK_QUARANTINE);
+		if (n == 0 && !worker_send(worker))
+			return;
+	}
+	if (sender_due(worker->sender))
+		worker_send(worker);
+}
+
 static void
-frame_out(struct worker *worker, size_t len)
+frame_out(struct worker *worker, struct worker_domain *domain, enum domain_link link, size_t len)
 {
 	struct wg_peer_id peer;
 	struct split split;
+	unsigned owner;
 
-	if (split_frame(&split, worker->frame, len, worker->tun.vnet) < 0) {
+	if (split_frame(&split, worker->frame, len, domain->lanes[link].tun.vnet) < 0) {
 		wg_count(&worker->stats.drops, WG_DROP_INNER_VERSION, 1);
 		return;
 	}
 	stats_call(&worker->stats, STATS_TUN_READ, 1, split.n);
-	peer = lookup(worker, &split);
+	peer = lookup(domain, &split);
 	if (peer.serial == 0) {
 		wg_count(&worker->stats.drops, WG_DROP_NO_PEER, split.n);
 		return;
 	}
-	for (unsigned done = 0, n; done < split.n; done += n) {
-		n = seal_some(worker, &split, done, peer);
-		if (n == 0 && !worker_send(worker))
-			return;
-	}
+	owner = wg_owner(peer.number, worker->config.count);
+	if (owner == worker->config.number)
+		worker_seal(worker, domain, link, &split, peer);
+	else
+		worker_hand_frame(worker, owner, domain, link, worker->frame, len, split.n, peer);
 }
 
 void
-worker_tun_serve(struct worker *worker)
+worker_lane_serve(struct worker *worker, uint32_t name)
 {
-	for (unsigned i = 0; i < TUN_BUDGET && !worker->blocked; i++) {
-		const ssize_t n = tun_read(&worker->tun, worker->frame, sizeof(worker->frame));
+	const enum domain_link link = name % DOMAIN_LINKS;
+	struct worker_domain *domain = worker_domain(worker, name / DOMAIN_LINKS);
+	const struct lane *lane = domain ? &domain->lanes[link] : NULL;
 
-		if (n == 0)
+	if (!lane || !lane->reads) /* it went a moment ago */
+		return;
+	for (unsigned i = 0; i < TUN_BUDGET && !worker->blocked; i++) {
+		const ssize_t n = tun_read(&lane->tun, worker->frame, sizeof(worker->frame));
+
+		if (n == 0 || n == -EIO) /* nothing, or it is down */
 			return;
 		if (n < 0) {
-			if (n == -EIO) /* it is down */
-				return;
-			worker_tun_lose(worker);
+			worker_lane_lose(worker, domain, link);
 			return;
 		}
-		frame_out(worker, (size_t)n);
-		if (sender_due(worker->sender))
-			worker_send(worker);
+		frame_out(worker, domain, link, (size_t)n);
 	}
+	if (worker->blocked)
+		worker_lane_mute(worker, name);
 }

@@ -1,6 +1,7 @@
 /*
- * What a worker is, for the files that make it up: worker.c (its thread, its turn, and what control sees of
- * it), worker_out.c (TUN to sockets), worker_in.c (sockets to TUN).
+ * What a worker is, for the files that make it up: worker.c (its thread and its turn), worker_control.c
+ * (what control sees of it), worker_lanes.c (its queues, by domain), worker_out.c (TUN to sockets),
+ * worker_in.c (sockets to TUN), worker_handoff.c (from and to other workers).
  */
 #ifndef SERVER_TUNNEL_WORKER_STATE_H
 #define SERVER_TUNNEL_WORKER_STATE_H
@@ -8,16 +9,38 @@
 #include <pthread.h>
 #include <semaphore.h>
 
+#include "server/tunnel/handoff.h"
 #include "server/tunnel/merge.h"
 #include "server/tunnel/receiver.h"
 #include "server/tunnel/sender.h"
+#include "server/tunnel/split.h"
 #include "server/tunnel/worker.h"
 #include "server/wg/constants.h"
 #include "server/wg/path.h"
 
 #define WORKER_IN_BATCH 256
+#define WORKER_EVENTS   64 /* descriptors served in a turn */
+#define WORKER_ASLEEP   UINT64_MAX
 
-enum worker_source { SOURCE_WAKE, SOURCE_UDP4, SOURCE_UDP6, SOURCE_TUN, SOURCE_COUNT };
+/* In the upper half of an event's value; of a TUN device the lower half is lane_name(). */
+enum worker_source { SOURCE_WAKE, SOURCE_UDP4, SOURCE_UDP6, SOURCE_TUN };
+
+/* A queue of a domain's device. */
+struct lane {
+	struct tun tun; /* fd -1: none */
+	bool reads;
+	bool muted; /* not watched until the socket has room */
+};
+
+struct worker_domain {
+	struct domain *domain;
+	struct lane lanes[DOMAIN_LINKS];
+
+	/* the last answer of the allowed IPs */
+	uint64_t looked_version;
+	uint8_t looked_len, looked[16];
+	struct wg_peer_id looked_peer;
+};
 
 struct worker {
 	struct worker_config config;
@@ -26,26 +49,32 @@ struct worker {
 	struct receiver *receiver;
 	struct sender *sender;
 	struct merge *merge;
-	struct tun tun;
 	struct udp udp;
 	struct wg_now now;
-	int epoll_fd, wake_fd, event_fd;
+	int epoll_fd;
+	struct bell bell;
 	bool blocked;                      /* a socket is full */
 	unsigned udp_frames[UDP_FAMILIES]; /* to ask for next time */
+
+	struct worker_domain *domains[WG_DOMAINS_MAX];
+	uint32_t muted[WG_DOMAINS_MAX * DOMAIN_LINKS]; /* names of lanes */
+	unsigned n_muted;
+	struct lane *merging; /* whose packets are in merge */
 
 	struct received frames[RECEIVER_FRAMES];
 	struct path_in in[WORKER_IN_BATCH];
 	unsigned n_in;
 
-	/* the last answer of the allowed IPs */
-	uint64_t looked_version;
-	uint8_t looked_len, looked[16];
-	struct wg_peer_id looked_peer;
+	struct handoff *handoffs[HANDOFF_KINDS][WG_WORKERS_MAX]; /* from the others: it is the consumer */
+	bool handed[WG_WORKERS_MAX];                             /* those are to be woken */
+	unsigned handoff_first;                                  /* whose is looked at first */
+	bool handoff_left;                                       /* over the budget */
+	_Atomic uint64_t handoff_in, handoff_out;
 
 	struct ring orders, reports, datagrams;
+	_Atomic uint64_t obeyed;
 	_Atomic uint64_t epoch_said, epoch_seen;
-	atomic_uint mtu;
-	atomic_bool told, woken, stop, pause, tun_gone;
+	atomic_bool stop, pause, lost;
 	bool started;
 	pthread_t thread;
 	sem_t paused, resumed;
@@ -53,19 +82,77 @@ struct worker {
 	uint8_t frame[TUN_FRAME_MAX];
 };
 
-/* Takes frames from the TUN device, within a budget, as long as the sockets take what comes of them. */
-void worker_tun_serve(struct worker *worker);
+static inline uint32_t
+lane_name(uint32_t domain, enum domain_link link)
+{
+	return domain * DOMAIN_LINKS + (uint32_t)link;
+}
+
+/* NULL: no such domain, or another one has its number now. */
+static inline struct worker_domain *
+worker_domain(const struct worker *worker, uint32_t number)
+{
+	return number < WG_DOMAINS_MAX ? worker->domains[number] : NULL;
+}
+
+static inline unsigned
+worker_mtu(const struct worker_domain *domain, enum domain_link link)
+{
+	return atomic_load_explicit(&domain->domain->links[link].mtu, memory_order_relaxed);
+}
+
+/* The thread. */
+void *worker_run(void *arg);
+
+/* @name: 0, or lane_name(). */
+int worker_watch(struct worker *worker, enum worker_source source, uint32_t name, int fd,
+		 uint32_t events) _must_check_;
+void worker_unwatch(struct worker *worker, int fd);
+
+/* Obeys an order about queues. */
+int worker_lane_set(struct worker *worker, const struct worker_order *order) _must_check_;
+void worker_domain_drop(struct worker *worker, uint32_t number);
+
+/* Takes frames from the queue @name, within a budget, as long as the sockets take what comes of them. */
+void worker_lane_serve(struct worker *worker, uint32_t name);
+
+/* The queue is not watched while a socket is full; when it has room again, all are. */
+void worker_lane_mute(struct worker *worker, uint32_t name);
+void worker_lanes_unmute(struct worker *worker);
+
+/* The device of the lane was taken away: no more is read from it, and control is told. */
+void worker_lane_lose(struct worker *worker, struct worker_domain *domain, enum domain_link link);
+
+/* A frame that was split goes to its peer, which is ours. */
+void worker_seal(struct worker *worker, const struct worker_domain *domain, enum domain_link link,
+		 const struct split *split, struct wg_peer_id peer);
 
 /* Takes datagrams, within a budget. */
 void worker_udp_serve(struct worker *worker, enum udp_family family);
 
+/* One datagram of ours, or of nobody; lent until worker_deliver(), which opens and writes what is there. */
+void worker_datagram(struct worker *worker, uint8_t *data, uint32_t len, const struct wg_arrival *arrival);
+void worker_deliver(struct worker *worker);
+
+/* The socket of @family is watched for what is wanted of it now. */
+int worker_udp_watch(struct worker *worker, enum udp_family family) _must_check_;
+void worker_blocked_set(struct worker *worker, bool blocked);
+
 /* Sends what waits.  False: a socket is full, and what is left waits for it. */
 bool worker_send(struct worker *worker);
 
-/* The TUN device was taken away: no more is read from it, and control is told. */
-void worker_tun_lose(struct worker *worker);
+/* The worker that owns the session of a datagram; our own number for all that is not data of another's. */
+unsigned worker_of_datagram(const struct worker *worker, const uint8_t *data, uint32_t len);
 
-/* Control is woken: there is something in the rings. */
-void worker_tell(struct worker *worker);
+/* To another worker; it is woken at the end of the turn.  What its ring has no room for is dropped. */
+void worker_hand_datagrams(struct worker *worker, unsigned to, const uint8_t *data, uint32_t len,
+			   uint32_t segment, const struct wg_arrival *arrival);
+void worker_hand_frame(struct worker *worker, unsigned to, const struct worker_domain *domain,
+		       enum domain_link link, const uint8_t *frame, size_t len, unsigned segments,
+		       struct wg_peer_id peer);
+void worker_handed_wake(struct worker *worker);
+
+/* Takes what other workers handed over, within a budget. */
+void worker_handoffs_take(struct worker *worker);
 
 #endif

@@ -153,7 +153,7 @@ def a_port_of_the_kernels_choice_is_shown(lab):
     wait_until(lambda: "listen_port=" in uapi("wa", "get=1\n\n"), "a port")
     port = a.run("wg", "show", "wa", "listen-port").stdout.strip()
     held = a.run("ss", "-Hunl").stdout
-    assert int(port) > 0 and held.count(f":{port} ") == 2, held
+    assert int(port) > 0 and f"0.0.0.0:{port} " in held and f"[::]:{port} " in held, held
     a.ip("link", "set", "wa", "down")
     wait_until(lambda: f":{port} " not in a.run("ss", "-Hunl").stdout, "the sockets to be closed")
     process.stop()

@@ -812,7 +812,7 @@ setup(void **state)
 	stats.ladder = &ladder;
 	ladder_probed(&ladder, RUNG_UDP4_GSO, true, 0);
 	ladder_probed(&ladder, RUNG_UDP6_GSO, true, 0);
-	sockets = (struct udp){.fd = {4, 6}, .port = 1};
+	sockets = (struct udp){.fd = {4, 6}};
 	n_given = n_calls = n_answers = answered = cleared = n_single_calls = 0;
 	seccomp = firewall = 0;
 	unanswered = false;
