@@ -42,15 +42,15 @@ ips_json(const struct ip_list *list)
 
 /* The gateway's own address in each pool, with the pool's length. */
 static json_t *
-addresses_json(const struct wanted *wanted)
+addresses_json(const struct wanted_domain *domain)
 {
 	json_t *array = json_array();
 	char text[CIDR_TEXT_LEN];
 
-	for (size_t i = 0; i < wanted->n_pools; i++) {
-		struct cidr own = wanted->pools[i];
+	for (size_t i = 0; i < domain->n_pools; i++) {
+		struct cidr own = domain->pools[i];
 
-		if (cidr_nth(&own.ip, &wanted->pools[i], POOL_GATEWAY) < 0)
+		if (cidr_nth(&own.ip, &domain->pools[i], POOL_GATEWAY) < 0)
 			continue;
 		cidr_text(text, &own);
 		json_array_append_new(array, json_string(text));
@@ -75,14 +75,17 @@ uplink_json(const struct config *config)
 
 /* Networks behind peers */
 
+/* Those of one domain; of all together NETWORK_ROUTES_MAX. */
 static json_t *
-networks_json(const struct networks *networks)
+networks_json(const struct networks *networks, size_t domain)
 {
 	json_t *array = json_array();
 	char text[CIDR_TEXT_LEN];
 
 	for (size_t i = 0; i < networks->n && i < NETWORK_ROUTES_MAX; i++) {
-		cidr_text(text, &networks->v[i]);
+		if (networks->v[i].domain != domain)
+			continue;
+		cidr_text(text, &networks->v[i].cidr);
 		json_array_append_new(array, json_string(text));
 	}
 	return array;
@@ -109,7 +112,7 @@ networks_problems(struct network_wish *wish, const struct networks *networks)
 	if (networks->n > NETWORK_ROUTES_MAX) {
 		struct network_problem *problem = &wish->problems[wish->n_problems++];
 
-		cidr_text(text, &networks->v[NETWORK_ROUTES_MAX]);
+		cidr_text(text, &networks->v[NETWORK_ROUTES_MAX].cidr);
 		snprintf(problem->code, sizeof(problem->code), "routes_too_many");
 		snprintf(problem->words, sizeof(problem->words),
 			 "Of %zu networks behind peers the first %d can be reached: %s and those after it "
@@ -121,6 +124,46 @@ networks_problems(struct network_wish *wish, const struct networks *networks)
 	}
 }
 
+static json_t *
+domain_json(const struct wanted *wanted, size_t i, const struct networks *networks)
+{
+	const struct wanted_domain *domain = &wanted->domains[i];
+
+	return json_pack("{s:s, s:s, s:i, s:o, s:b, s:o}", "name", *domain->name ? domain->name : "default",
+			 "ifname", domain->domain.text, "mtu", NETWORK_MTU, "addresses",
+			 addresses_json(domain), "peers_may_meet", (int)domain->peers_may_meet, "routes",
+			 networks_json(networks, i));
+}
+
+/* A tenant without a pool has no peers either; beyond NETWORK_DOMAINS_MAX one has no device. */
+static json_t *
+domains_json(struct network_wish *wish, const struct wanted *wanted, const struct networks *networks)
+{
+	json_t *array = json_array();
+	size_t beyond = 0;
+
+	for (size_t i = 0; i < wanted->n_domains; i++) {
+		if (!wanted->domains[i].n_pools)
+			continue;
+		if (json_array_size(array) == NETWORK_DOMAINS_MAX)
+			beyond++;
+		else
+			json_array_append_new(array, domain_json(wanted, i, networks));
+	}
+	if (beyond) {
+		struct network_problem *problem = &wish->problems[wish->n_problems++];
+
+		snprintf(problem->code, sizeof(problem->code), "domains_too_many");
+		snprintf(problem->words, sizeof(problem->words),
+			 "The first %d tenants have a device; %zu more have none, and no packet of theirs "
+			 "passes.",
+			 NETWORK_DOMAINS_MAX, beyond);
+		snprintf(problem->remedy, sizeof(problem->remedy),
+			 "Serve them by another gateway: one set of rules holds no more tenants.");
+	}
+	return array;
+}
+
 void
 network_plan(struct network_wish *ret, const struct wanted *wanted, const struct config *config)
 {
@@ -128,12 +171,11 @@ network_plan(struct network_wish *ret, const struct wanted *wanted, const struct
 	json_t *plan;
 
 	*ret = (struct network_wish){0};
-	if (!wanted->known || !wanted->n_pools || networks_of(&networks, wanted, config) < 0)
+	if (!wanted->known || !wanted->n_domains || !wanted->domains[0].n_pools ||
+	    networks_of(&networks, wanted, config) < 0)
 		return;
-	plan = json_pack("{s:[{s:s, s:s, s:i, s:o, s:b, s:o}], s:o}", "domains", "name", NETWORK_DOMAIN,
-			 "ifname", NETWORK_IFNAME, "mtu", NETWORK_MTU, "addresses", addresses_json(wanted),
-			 "peers_may_meet", (int)wanted->peers_may_meet, "routes", networks_json(&networks),
-			 "uplink", uplink_json(config));
+	plan = json_pack("{s:o, s:o}", "domains", domains_json(ret, wanted, &networks), "uplink",
+			 uplink_json(config));
 	ret->plan = plan ? json_dumps(plan, JSON_COMPACT) : NULL;
 	json_decref(plan);
 	networks_problems(ret, &networks);

@@ -15,12 +15,11 @@
 #include "server/proc/config.h"
 #include "server/proc/loop.h"
 
-#define NETWORK_DOMAIN            "default"
-#define NETWORK_IFNAME            "wg0"
 #define NETWORK_MTU               1420
 #define NETWORK_PROBLEMS_MAX      16
 #define NETWORK_ROUTES_MAX        128 /* networks behind peers: NET_ROUTES_MAX of server/net/plan.h */
-#define NETWORK_WISH_PROBLEMS_MAX 2
+#define NETWORK_DOMAINS_MAX       16  /* NET_DOMAINS_MAX there */
+#define NETWORK_WISH_PROBLEMS_MAX 3
 #define NETWORK_AGAIN             SECONDS(10) /* a plan that did not hold in full is sent again */
 
 struct network_problem {

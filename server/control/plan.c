@@ -33,11 +33,37 @@ may_initiate(const struct wanted_peer *peer, time_t now)
 	       peer->last_endpoint.ip.family && (!peer->access.end || peer->access.end > now);
 }
 
-static enum change
-change_of(const struct wanted_peer *wanted, const struct tunnel_peer *present, time_t now)
+static const struct domain_name first = {WANTED_FIRST_DOMAIN};
+
+static const struct domain_name *
+domain_present(const struct tunnel_peer *present)
 {
-	if (!wanted)
-		return CHANGE_REMOVE;
+	return *present->domain.text ? &present->domain : &first;
+}
+
+static const struct domain_name *
+domain_wanted(const struct wanted *wanted, const struct wanted_peer *peer)
+{
+	const struct wanted_domain *domain = wanted_domain(wanted, peer->tenant);
+
+	return domain ? &domain->domain : NULL;
+}
+
+/* Whether that peer is nobody's, or another tenant's than whose it is there. */
+static bool
+is_stray(const struct wanted *all, const struct wanted_peer *wanted, const struct tunnel_peer *present)
+{
+	const struct domain_name *domain = wanted ? domain_wanted(all, wanted) : NULL;
+
+	return !domain || (present && !domain_name_equal(domain, domain_present(present)));
+}
+
+static enum change
+change_of(const struct wanted *all, const struct wanted_peer *wanted, const struct tunnel_peer *present,
+	  time_t now)
+{
+	if (is_stray(all, wanted, present))
+		return present ? CHANGE_REMOVE : CHANGE_NONE;
 	if (present && is_narrower(&wanted->access, &present->access))
 		return CHANGE_NARROW;
 	if (!present || !is_equal(&wanted->access, &present->access))
@@ -88,10 +114,47 @@ write_key(FILE *out, const struct public_key *key)
 
 struct step_writer {
 	FILE *out;
+	const struct wanted *wanted;
+	const struct tunnel_state *present;
 	struct plan_step *step;
-	size_t initiations; /* left */
+	struct domain_name domain; /* of what was written last */
+	size_t initiations;        /* left */
 	time_t now;
 };
+
+/* Where none is named the first is meant, so that a gateway of one tenant says nothing of domains. */
+static void
+write_domain(struct step_writer *writer, const struct domain_name *domain)
+{
+	if (domain_name_equal(&writer->domain, domain))
+		return;
+	fprintf(writer->out, "warren_domain=%s\n", domain->text);
+	writer->domain = *domain;
+}
+
+static bool
+domain_is_wanted(const struct wanted *wanted, const struct domain_name *domain)
+{
+	for (size_t i = 0; i < wanted->n_domains; i++)
+		if (domain_name_equal(&wanted->domains[i].domain, domain))
+			return true;
+	return false;
+}
+
+/* Those whose tenant is gone; by now without peers. */
+static void
+write_domains(struct step_writer *writer, size_t max)
+{
+	for (size_t i = 0; i < writer->present->n_domains && writer->step->n < max; i++) {
+		const struct domain_name *domain = &writer->present->domains[i];
+
+		if (domain_is_wanted(writer->wanted, domain))
+			continue;
+		write_domain(writer, domain);
+		fputs("warren_remove_domain=true\n", writer->out);
+		writer->step->told[writer->step->n++] = (struct told){.domain = *domain};
+	}
+}
 
 static int
 write_peer(struct step_writer *writer, const struct wanted_peer *wanted, const struct tunnel_peer *present)
@@ -101,8 +164,10 @@ write_peer(struct step_writer *writer, const struct wanted_peer *wanted, const s
 
 	assert(wanted || present);
 	*told = (struct told){.key = wanted ? wanted->key : present->key};
+	told->domain = present ? *domain_present(present) : *domain_wanted(writer->wanted, wanted);
+	write_domain(writer, &told->domain);
 	write_key(writer->out, &told->key);
-	if (!wanted) {
+	if (is_stray(writer->wanted, wanted, present)) {
 		fputs("remove=true\n", writer->out);
 		writer->step->n++;
 		return 0;
@@ -124,9 +189,10 @@ write_peer(struct step_writer *writer, const struct wanted_peer *wanted, const s
 
 /* Both lists side by side, by key. */
 static int
-write_changes(struct step_writer *writer, enum change change, size_t max, const struct wanted *wanted,
-	      const struct tunnel_state *present)
+write_changes(struct step_writer *writer, enum change change, size_t max)
 {
+	const struct wanted *wanted = writer->wanted;
+	const struct tunnel_state *present = writer->present;
 	size_t w = 0, p = 0;
 
 	while ((w < wanted->n || p < present->n_peers) && writer->step->n < max) {
@@ -143,7 +209,7 @@ write_changes(struct step_writer *writer, enum change change, size_t max, const 
 			b = NULL;
 		else
 			p++;
-		if (change_of(a, b, writer->now) != change)
+		if (change_of(wanted, a, b, writer->now) != change)
 			continue;
 		if (change == CHANGE_INITIATE && !writer->initiations)
 			return 0;
@@ -158,7 +224,13 @@ int
 plan_next(const struct wanted *wanted, const struct tunnel_state *present, const struct plan_limits *limits,
 	  struct plan_step *ret)
 {
-	struct step_writer writer = {.step = ret, .initiations = limits->initiations, .now = limits->now};
+	struct step_writer writer = {.wanted = wanted,
+				     .present = present,
+				     .step = ret,
+				     .domain = first,
+				     .initiations = limits->initiations,
+				     .now = limits->now};
+	const size_t max = MIN(limits->peers, PLAN_PEERS_MAX);
 	int r = 0;
 
 	*ret = (struct plan_step){.change = CHANGE_NONE};
@@ -168,7 +240,10 @@ plan_next(const struct wanted *wanted, const struct tunnel_state *present, const
 	fputs("set=1\n", writer.out);
 	for (enum change change = CHANGE_REMOVE; change <= CHANGE_INITIATE && r == 0 && ret->n == 0;
 	     change++) {
-		r = write_changes(&writer, change, MIN(limits->peers, PLAN_PEERS_MAX), wanted, present);
+		if (change == CHANGE_REMOVE_DOMAIN)
+			write_domains(&writer, max);
+		else
+			r = write_changes(&writer, change, max);
 		ret->change = ret->n ? change : CHANGE_NONE;
 	}
 	fputs("\n", writer.out);
@@ -204,9 +279,14 @@ plan_step_applied(struct plan_step *step, struct wanted *wanted, struct tunnel_s
 			tunnel_state_remove(present, &told->key);
 			continue;
 		}
+		if (step->change == CHANGE_REMOVE_DOMAIN) {
+			tunnel_state_remove_domain(present, &told->domain);
+			continue;
+		}
 		has = tunnel_state_ensure(present, &told->key);
-		if (!has)
+		if (!has || tunnel_state_domain(present, &told->domain) < 0)
 			return -ENOMEM;
+		has->domain = told->domain;
 		allowed_ips_done(&has->access.allowed);
 		has->access = told->access;
 		told->access.allowed = (struct allowed_ips){0};

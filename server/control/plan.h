@@ -2,9 +2,9 @@
  * Wanted minus present is the next thing to tell the tunnel.  Pure, and without memory: carried out
  * and asked again, it comes to nothing.
  *
- * Revokes go first: peers to be removed, then those whose access becomes narrower in any way (cut, an
- * earlier end, an allowed IP less), then everything that gives, then initiations.  A step holds one kind
- * only, so nothing is given before all is taken.
+ * Revokes go first: peers to be removed (also from a domain that is not theirs any more), then domains, then
+ * those whose access becomes narrower in any way (cut, an earlier end, an allowed IP less), then everything
+ * that gives, then initiations.  A step holds one kind only, so nothing is given before all is taken.
  */
 #ifndef SERVER_CONTROL_PLAN_H
 #define SERVER_CONTROL_PLAN_H
@@ -20,13 +20,21 @@
 #define PLAN_PEERS_MAX 128 /* of one step */
 
 /* In this order. */
-enum change { CHANGE_NONE, CHANGE_REMOVE, CHANGE_NARROW, CHANGE_GRANT, CHANGE_INITIATE };
+enum change {
+	CHANGE_NONE,
+	CHANGE_REMOVE,
+	CHANGE_REMOVE_DOMAIN,
+	CHANGE_NARROW,
+	CHANGE_GRANT,
+	CHANGE_INITIATE
+};
 
 /* What a step says of one peer. */
 struct told {
 	struct public_key key;
-	struct peer_id id;    /* 0: a peer that nobody wants */
-	struct access access; /* owned; not of CHANGE_REMOVE */
+	struct domain_name domain; /* where */
+	struct peer_id id;         /* 0: a peer that nobody wants */
+	struct access access;      /* owned; not of CHANGE_REMOVE */
 	bool initiate;
 };
 

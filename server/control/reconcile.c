@@ -36,7 +36,7 @@ wall(void)
 static void
 look(struct reconcile *reconcile, nsec_t now)
 {
-	char *text = strdup("get=1\nwarren_protocol=1\n\n");
+	char *text = strdup("get=1\nwarren_protocol=1\nwarren_domain=*\n\n");
 
 	reconcile->look_wanted = false;
 	reconcile->look_ticket = reconcile->board->look_asked;

@@ -221,7 +221,8 @@ setup_troubles(const struct board *board, const struct status_facts *facts, stru
 {
 	const struct reach *reach = facts->reach;
 	const struct cidr *pool = &facts->config->pool;
-	bool there = board->wanted.n_pools == 0;
+	const struct wanted_domain *own = board->wanted.n_domains ? board->wanted.domains : NULL;
+	bool there = !own || own->n_pools == 0;
 	char text[CIDR_TEXT_LEN];
 
 	if (reach->origin == REACH_NONE)
@@ -234,9 +235,8 @@ setup_troubles(const struct board *board, const struct status_facts *facts, stru
 		    "This host has no resolver that peers could use, so their configurations name none: "
 		    "names do not resolve "
 		    "on clients that send everything through the gateway.");
-	for (size_t i = 0; i < board->wanted.n_pools; i++)
-		there |= ip_equal(&board->wanted.pools[i].ip, &pool->ip) &&
-			 board->wanted.pools[i].len == pool->len;
+	for (size_t i = 0; own && i < own->n_pools; i++)
+		there |= ip_equal(&own->pools[i].ip, &pool->ip) && own->pools[i].len == pool->len;
 	if (!there) {
 		cidr_text(text, pool);
 		add(status, "pool_differs", "Take WARREN_POOL back to what `warren pool list` shows.",

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -293,6 +294,39 @@ tunnel_state_remove(struct tunnel_state *state, const struct public_key *key)
 	state->n_peers--;
 }
 
+static int
+domain_add(struct tunnel_state *state, const struct domain_name *domain)
+{
+	struct domain_name *domains;
+
+	domains = reallocarray(state->domains, state->n_domains + 1, sizeof(*domains));
+	if (!domains)
+		return -ENOMEM;
+	state->domains = domains;
+	domains[state->n_domains++] = *domain;
+	return 0;
+}
+
+int
+tunnel_state_domain(struct tunnel_state *state, const struct domain_name *domain)
+{
+	for (size_t i = 0; i < state->n_domains; i++)
+		if (domain_name_equal(&state->domains[i], domain))
+			return 0;
+	return domain_add(state, domain);
+}
+
+void
+tunnel_state_remove_domain(struct tunnel_state *state, const struct domain_name *domain)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < state->n_domains; i++)
+		if (!domain_name_equal(&state->domains[i], domain))
+			state->domains[kept++] = state->domains[i];
+	state->n_domains = kept;
+}
+
 void
 tunnel_state_done(struct tunnel_state *state)
 {
@@ -325,7 +359,7 @@ static int
 domain_begin(struct reading *reading, const char *value)
 {
 	struct tunnel_state *state = reading->state;
-	struct domain_name *domains;
+	struct domain_name domain = {0};
 	int r;
 
 	r = peer_finish(reading);
@@ -334,12 +368,8 @@ domain_begin(struct reading *reading, const char *value)
 	reading->peer = NULL;
 	if (state->n_domains == UAPI_DOMAINS_MAX || !*value)
 		return -ERR_MESSAGE;
-	domains = reallocarray(state->domains, state->n_domains + 1, sizeof(*domains));
-	if (!domains)
-		return -ENOMEM;
-	state->domains = domains;
-	text_copy(domains[state->n_domains++].text, sizeof(domains->text), value);
-	return 0;
+	snprintf(domain.text, sizeof(domain.text), "%.15s", value);
+	return domain_add(state, &domain);
 }
 
 static int

@@ -125,6 +125,10 @@ struct tunnel_peer *tunnel_state_peer(const struct tunnel_state *state, const st
 struct tunnel_peer *tunnel_state_ensure(struct tunnel_state *state, const struct public_key *key);
 void tunnel_state_remove(struct tunnel_state *state, const struct public_key *key);
 
+/* That there is one, or is none any more.  The first may be there unnamed.  -ENOMEM. */
+int tunnel_state_domain(struct tunnel_state *state, const struct domain_name *domain) _must_check_;
+void tunnel_state_remove_domain(struct tunnel_state *state, const struct domain_name *domain);
+
 /* The errno of an answer to a set.  -ERR_MESSAGE: no such line.  @error is 0 or negative. */
 int uapi_errno(const char *text, size_t len, int *error) _must_check_;
 

@@ -2,8 +2,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/text.h"
 
 static size_t
 place(const struct wanted *wanted, struct peer_id id)
@@ -137,6 +140,7 @@ take(struct wanted *wanted, const struct gateway_peer *from)
 		peer->last_handshake_at = 0;
 		peer->noted = peer->awaits_initiation = false;
 	}
+	peer->tenant = from->tenant;
 	peer->refused = false;
 	peer->access.state = state_of(from);
 	peer->access.end = from->expires_at;
@@ -188,37 +192,85 @@ index_keys(struct wanted *wanted)
 		qsort(wanted->by_key, wanted->n, sizeof(*wanted->by_key), key_compare);
 }
 
-static void
-take_pools(struct wanted *wanted, const struct gateway_feed *feed, struct tenant_id tenant)
+static int
+domain_compare(const void *a, const void *b)
 {
-	wanted->n_pools = 0;
-	for (size_t i = 0; i < feed->n_pools && wanted->n_pools < WANTED_POOLS_MAX; i++)
-		if (feed->pools[i].tenant.v == tenant.v)
-			wanted->pools[wanted->n_pools++] = feed->pools[i].network;
-	for (size_t i = 0; i < feed->n_tenants; i++)
-		if (feed->tenants[i].id.v == tenant.v)
-			wanted->peers_may_meet = feed->tenants[i].peers_may_meet;
+	const int64_t x = ((const struct wanted_domain *)a)->tenant.v,
+		      y = ((const struct wanted_domain *)b)->tenant.v;
+
+	return (x > y) - (x < y);
+}
+
+const struct wanted_domain *
+wanted_domain(const struct wanted *wanted, struct tenant_id tenant)
+{
+	const struct wanted_domain key = {.tenant = tenant};
+
+	if (wanted->n_domains == 0)
+		return NULL;
+	if (wanted->domains[0].tenant.v == tenant.v)
+		return &wanted->domains[0];
+	return bsearch(&key, wanted->domains + 1, wanted->n_domains - 1, sizeof(key), domain_compare);
+}
+
+static void
+domain_pools(struct wanted_domain *domain, const struct gateway_feed *feed)
+{
+	for (size_t i = 0; i < feed->n_pools && domain->n_pools < WANTED_POOLS_MAX; i++)
+		if (feed->pools[i].tenant.v == domain->tenant.v)
+			domain->pools[domain->n_pools++] = feed->pools[i].network;
+}
+
+/* All of them each time: the feed always names them all. */
+static int
+take_domains(struct wanted *wanted, const struct gateway_feed *feed, struct tenant_id first)
+{
+	struct wanted_domain *domains = calloc(feed->n_tenants + 1, sizeof(*domains));
+	size_t n = 1;
+
+	if (!domains)
+		return -ENOMEM;
+	domains[0].tenant = first;
+	snprintf(domains[0].domain.text, sizeof(domains->domain.text), WANTED_FIRST_DOMAIN);
+	for (size_t i = 0; i < feed->n_tenants; i++) {
+		const struct gateway_tenant *tenant = &feed->tenants[i];
+		struct wanted_domain *domain = &domains[tenant->id.v == first.v ? 0 : n++];
+
+		domain->tenant = tenant->id;
+		domain->peers_may_meet = tenant->peers_may_meet;
+		text_copy(domain->name, sizeof(domain->name), tenant->name);
+		if (domain != domains)
+			snprintf(domain->domain.text, sizeof(domain->domain.text), "wg%lld",
+				 (long long)tenant->id.v);
+	}
+	qsort(domains + 1, n - 1, sizeof(*domains), domain_compare);
+	for (size_t i = 0; i < n; i++)
+		domain_pools(&domains[i], feed);
+	free(wanted->domains);
+	wanted->domains = domains;
+	wanted->n_domains = n;
+	return 0;
 }
 
 int
 wanted_apply(struct wanted *wanted, const struct gateway_feed *feed, struct tenant_id tenant, bool whole)
 {
-	int r = 0;
+	int r;
 
 	assert(tenant.v); /* or nobody would be wanted */
-	if (whole)
+	r = take_domains(wanted, feed, tenant);
+	if (r == 0 && whole)
 		r = sweep(wanted, feed);
 	for (size_t i = 0; r == 0 && i < feed->n_peers; i++) {
 		const struct gateway_peer *peer = &feed->peers[i];
 
 		if (peer->gone)
 			drop(wanted, peer->id);
-		else if (peer->tenant.v == tenant.v)
+		else if (wanted_domain(wanted, peer->tenant))
 			r = take(wanted, peer);
 	}
 	if (whole || feed->n_peers)
 		index_keys(wanted);
-	take_pools(wanted, feed, tenant);
 	wanted->known = r == 0 && (whole || wanted->known);
 	return r;
 }
@@ -230,6 +282,7 @@ wanted_done(struct wanted *wanted)
 		allowed_ips_done(&wanted->v[i].access.allowed);
 	free(wanted->v);
 	free(wanted->by_key);
+	free(wanted->domains);
 	*wanted = (struct wanted){0};
 }
 

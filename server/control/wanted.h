@@ -1,6 +1,7 @@
 /*
- * What the database wants of the data plane: a mirror of the one tenant's peers, kept current from the
- * gateway's feed, and of what was seen of them since.  Pure; whoever holds it locks it.
+ * What the database wants of the data plane: a mirror of all tenants' peers, kept current from the gateway's
+ * feed, and of what was seen of them since.  A tenant is a domain, with a device of that name.  Pure; whoever
+ * holds it locks it.
  */
 #ifndef SERVER_CONTROL_WANTED_H
 #define SERVER_CONTROL_WANTED_H
@@ -16,8 +17,21 @@
 #define WANTED_POOLS_MAX 8
 #define RECENT_SECONDS   180 /* a session may live that long; "online" */
 
+/* The first tenant's; what the tunnel means where no domain is named. */
+#define WANTED_FIRST_DOMAIN "wg0"
+
+struct wanted_domain {
+	struct tenant_id tenant;
+	char name[64];             /* the tenant's, for people */
+	struct domain_name domain; /* of its number, so that it stays whoever comes and goes */
+	bool peers_may_meet;
+	size_t n_pools;
+	struct cidr pools[WANTED_POOLS_MAX];
+};
+
 struct wanted_peer {
 	struct peer_id id;
+	struct tenant_id tenant;
 	struct public_key key;
 	struct access access;
 	struct endpoint last_endpoint; /* ip.family 0: never seen */
@@ -32,18 +46,20 @@ struct wanted {
 	size_t n, cap;
 	struct wanted_peer *v;       /* by id */
 	struct wanted_peer **by_key; /* n of them */
-	bool peers_may_meet;
-	size_t n_pools;
-	struct cidr pools[WANTED_POOLS_MAX];
+	size_t n_domains;
+	struct wanted_domain *domains; /* the first tenant's, then by tenant */
 };
 
 /*
- * Takes in what @feed says of @tenant; @whole: peers that it does not name are gone.  What was seen of a peer
- * and is newer than the feed stays.  -ENOMEM: @wanted is not known any more, read it whole.
+ * Takes in what @feed says; @tenant is the first one; @whole: peers that it does not name are gone.  What was
+ * seen of a peer and is newer than the feed stays.  -ENOMEM: @wanted is not known any more, read it whole.
  */
 int wanted_apply(struct wanted *wanted, const struct gateway_feed *feed, struct tenant_id tenant,
 		 bool whole) _must_check_;
 void wanted_done(struct wanted *wanted);
+
+/* The domain of @tenant; NULL: there is none. */
+const struct wanted_domain *wanted_domain(const struct wanted *wanted, struct tenant_id tenant);
 
 struct wanted_peer *wanted_by_key(const struct wanted *wanted, const struct public_key *key);
 struct wanted_peer *wanted_by_id(const struct wanted *wanted, struct peer_id id);

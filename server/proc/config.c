@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -386,7 +387,13 @@ config_help(FILE *out)
 unsigned
 config_workers(const struct config *config)
 {
-	return config->workers ? config->workers : 1;
+	cpu_set_t set;
+
+	if (config->workers)
+		return config->workers;
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return MAX(MIN((unsigned)CPU_COUNT(&set), (unsigned)CONFIG_WORKERS_MAX), 1U);
 }
 
 void

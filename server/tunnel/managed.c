@@ -117,6 +117,8 @@ begin(struct managed *managed)
 	r = loop_new(&managed->loop);
 	if (r < 0)
 		return r;
+	if (child->config.workers)
+		config.workers = child->config.workers;
 	r = tunnel_new(managed->loop, &config, &managed->tunnel);
 	if (r < 0)
 		return r;

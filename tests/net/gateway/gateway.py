@@ -68,7 +68,8 @@ class Gateway:
         self.lab, self.ns, self.name = lab, ns, name
         self.user = user or lab.user()
         self.data = os.path.join(self.user.pw_dir, name)
-        settings = {"WARREN_DATA_DIR": self.data, "WARREN_UPLINK": uplink, "WARREN_LOG_LEVEL": "debug", **env}
+        settings = {"WARREN_DATA_DIR": self.data, "WARREN_UPLINK": uplink, "WARREN_LOG_LEVEL": "debug",
+                    "WARREN_WORKERS": os.environ.get("TEST_WORKERS"), **env}
         self.env = {k: v for k, v in lab.environment(self.user, **settings).items() if v is not None}
         self.runtime = os.path.join(self.env["XDG_RUNTIME_DIR"], "warren")
         self.process = None

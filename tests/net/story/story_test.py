@@ -99,6 +99,7 @@ def traffic_goes_on_while_control_postgres_and_net_die_and_a_silent_peer_is_back
     wait_until(lambda: gateway.warren("status", check=False).returncode == 0, "control to be back")
     assert trickle.stop() < 0.02
 
+    wait_until(lambda: gateway.warren("peer", "show", "alice", check=False).returncode == 0, "the database to be back")
     wait_until(lambda: peer(gateway, "alice")["endpoint"], "the endpoint to be known")
     gateway.kill("tunnel")
     start = time.monotonic()

@@ -104,6 +104,34 @@ plan(struct fixture *f)
 		fail_msg("%s: %s", error, f->wish.plan);
 }
 
+/* The same with @n tenants: number k has the pool 10.(100 + k).0.0/16; the last of @empty has none. */
+static void
+plan_tenants(struct fixture *f, size_t n, size_t empty)
+{
+	struct gateway_pool pools[32] = {0};
+	struct gateway_tenant tenants[32] = {0};
+	const struct gateway_feed feed = {.n_peers = f->n,
+					  .n_pools = n - empty,
+					  .n_tenants = n,
+					  .peers = f->peers,
+					  .pools = pools,
+					  .tenants = tenants};
+	char error[NET_ERROR_LEN], text[32];
+
+	for (size_t i = 0; i < n; i++) {
+		tenants[i].id.v = pools[i].tenant.v = (int64_t)i + 1;
+		snprintf(tenants[i].name, sizeof(tenants[i].name), "tenant-%zu", i);
+		snprintf(text, sizeof(text), "10.%zu.0.0/16", 100 + i);
+		assert_int_equal(cidr_parse(&pools[i].network, i ? text : "10.82.0.0/16"), 0);
+	}
+	assert_int_equal(wanted_apply(&f->wanted, &feed, tenants[0].id, true), 0);
+	free(f->wish.plan);
+	network_plan(&f->wish, &f->wanted, &f->config);
+	assert_non_null(f->wish.plan);
+	if (net_plan_parse(&f->plan, f->wish.plan, strlen(f->wish.plan), error) < 0)
+		fail_msg("%s: %s", error, f->wish.plan);
+}
+
 static void
 expect_routes(const struct fixture *f, const char *routes)
 {
@@ -371,6 +399,54 @@ what_was_not_asked_for_is_among_the_problems_of_the_state(void **state)
 	free(end);
 }
 
+static void
+each_tenant_has_a_device_with_its_own_pool(void **state)
+{
+	struct fixture *f = *state;
+
+	plan_tenants(f, 3, 1);
+	assert_int_equal(f->plan.n_domains, 2); /* one has no pool yet */
+	assert_string_equal(f->plan.domains[0].ifname, "wg0");
+	assert_string_equal(f->plan.domains[1].ifname, "wg2");
+	assert_string_equal(f->plan.domains[1].name, "tenant-1");
+	assert_int_equal(f->plan.domains[1].addresses.v[0].ip.addr[1], 101);
+	assert_int_equal(f->wish.n_problems, 0);
+}
+
+static void
+a_network_behind_peers_of_two_tenants_is_the_first_ones(void **state)
+{
+	struct fixture *f = *state;
+
+	peer_there(f, false);
+	route_there(f, "192.168.7.0/24");
+	peer_there(f, false);
+	f->peers[1].tenant.v = 2;
+	f->peers[1].address4.addr[1] = 101;
+	route_there(f, "192.168.7.0/25");
+	route_there(f, "192.168.8.0/24");
+	plan_tenants(f, 2, 0);
+	assert_int_equal(f->plan.domains[0].routes.n, 1);
+	assert_int_equal(f->plan.domains[1].routes.n, 1);
+	assert_int_equal(f->plan.domains[1].routes.v[0].ip.addr[2], 8);
+	assert_int_equal(f->wish.n_problems, 1);
+	assert_string_equal(f->wish.problems[0].code, "routes_unfit");
+	assert_non_null(
+		strstr(f->wish.problems[0].words, "192.168.7.0/25 is behind another tenant's peer too"));
+}
+
+static void
+tenants_beyond_what_a_set_of_rules_holds_have_no_device_and_that_is_said(void **state)
+{
+	struct fixture *f = *state;
+
+	plan_tenants(f, 20, 0);
+	assert_int_equal(f->plan.n_domains, NET_DOMAINS_MAX);
+	assert_int_equal(f->wish.n_problems, 1);
+	assert_string_equal(f->wish.problems[0].code, "domains_too_many");
+	assert_non_null(strstr(f->wish.problems[0].words, "4 more have none"));
+}
+
 int
 main(void)
 {
@@ -381,6 +457,9 @@ main(void)
 		TEST(a_network_within_another_is_led_to_by_that_ones_route),
 		TEST(a_route_that_net_would_not_take_is_left_out_and_said),
 		TEST(routes_beyond_the_limit_are_left_out_and_said),
+		TEST(each_tenant_has_a_device_with_its_own_pool),
+		TEST(a_network_behind_peers_of_two_tenants_is_the_first_ones),
+		TEST(tenants_beyond_what_a_set_of_rules_holds_have_no_device_and_that_is_said),
 		TEST(a_plan_is_told_when_it_differs_and_only_then),
 		TEST(what_was_not_asked_for_is_among_the_problems_of_the_state),
 	};

@@ -108,6 +108,75 @@ a_new_peer_is_told_with_its_end_in_one_request(void **state)
 	world_done(&world);
 }
 
+/* As the feed of two tenants; a peer of the second, @id and @n as peer() has them. */
+static void
+feed_two(struct world *world, struct gateway_peer *peers, size_t n, size_t n_tenants)
+{
+	struct gateway_tenant tenants[] = {{.id = {1}, .name = "default"}, {.id = {7}, .name = "second"}};
+	const struct gateway_feed all = {
+		.n_peers = n, .peers = peers, .n_tenants = n_tenants, .tenants = tenants};
+
+	assert_int_equal(wanted_apply(&world->wanted, &all, own, true), 0);
+}
+
+static void
+a_peer_is_told_to_its_tenants_domain(void **state)
+{
+	struct world world = {0};
+	struct gateway_peer peers[] = {peer(1, 0x0a), peer(2, 0x0b)};
+
+	peers[1].tenant.v = 7;
+	feed_two(&world, peers, 2, 2);
+	expect(&world, 0,
+	       "set=1\npublic_key=" KEY(
+		       0a) "\nwarren_state=active\nwarren_end=0\nreplace_allowed_ips=true\n"
+			   "allowed_ip=10.0.0.10/32\n"
+			   "warren_domain=wg7\npublic_key=" KEY(
+				   0b) "\nwarren_state=active\nwarren_end=0\n"
+				       "replace_allowed_ips=true\nallowed_ip=10.0.0.11/32\n\n");
+	world_done(&world);
+}
+
+/* Its key is in one domain only: it goes from there first, and never is in both. */
+static void
+a_peer_that_changes_tenants_leaves_the_one_before_it_comes_to_the_other(void **state)
+{
+	struct world world = {0};
+	struct gateway_peer a = peer(1, 0x0a);
+
+	a.tenant.v = 7;
+	present(&world, "warren_domain=wg0\npublic_key=" KEY(0a) "\nallowed_ip=10.0.0.10/32\n"
+								 "warren_domain=wg7\nerrno=0\n\n");
+	feed_two(&world, &a, 1, 2);
+	expect(&world, 0,
+	       "set=1\npublic_key=" KEY(
+		       0a) "\nremove=true\n\n"
+			   "set=1\nwarren_domain=wg7\npublic_key=" KEY(
+				   0a) "\nwarren_state=active\nwarren_end=0\n"
+				       "replace_allowed_ips=true\nallowed_ip=10.0.0.10/32\n\n");
+	world_done(&world);
+}
+
+static void
+a_tenant_that_is_gone_leaves_no_domain(void **state)
+{
+	struct world world = {0};
+	struct gateway_peer a = peer(1, 0x0a);
+
+	present(&world, "warren_domain=wg0\nwarren_domain=wg7\npublic_key=" KEY(
+				0b) "\nallowed_ip=10.0.0.11/32\nwarren_domain=wg9\nerrno=0\n\n");
+	feed_two(&world, &a, 1, 1);
+	expect(&world, 0,
+	       "set=1\nwarren_domain=wg7\npublic_key=" KEY(
+		       0b) "\nremove=true\n\n"
+			   "set=1\nwarren_domain=wg7\nwarren_remove_domain=true\n"
+			   "warren_domain=wg9\nwarren_remove_domain=true\n\n"
+			   "set=1\npublic_key=" KEY(
+				   0a) "\nwarren_state=active\nwarren_end=0\n"
+				       "replace_allowed_ips=true\nallowed_ip=10.0.0.10/32\n\n");
+	world_done(&world);
+}
+
 static void
 revokes_go_before_grants(void **state)
 {
@@ -184,7 +253,7 @@ two_who_change_places_both_arrive(void **state)
 }
 
 static void
-peers_of_other_tenants_and_with_sealed_keys_stay_outside(void **state)
+peers_of_unknown_tenants_and_with_sealed_keys_stay_outside(void **state)
 {
 	struct world world = {0};
 	struct gateway_peer peers[] = {peer(1, 0x0a), peer(2, 0x0b)};
@@ -351,7 +420,10 @@ main(void)
 		cmocka_unit_test(only_what_differs_is_said),
 		cmocka_unit_test(a_new_key_takes_the_old_one_away_first),
 		cmocka_unit_test(two_who_change_places_both_arrive),
-		cmocka_unit_test(peers_of_other_tenants_and_with_sealed_keys_stay_outside),
+		cmocka_unit_test(a_peer_is_told_to_its_tenants_domain),
+		cmocka_unit_test(a_peer_that_changes_tenants_leaves_the_one_before_it_comes_to_the_other),
+		cmocka_unit_test(a_tenant_that_is_gone_leaves_no_domain),
+		cmocka_unit_test(peers_of_unknown_tenants_and_with_sealed_keys_stay_outside),
 		cmocka_unit_test(a_new_tunnel_initiates_to_the_recent_ones_as_many_as_may),
 		cmocka_unit_test(who_has_come_by_himself_is_not_initiated_to),
 		cmocka_unit_test(a_refused_peer_is_left_out_but_still_revoked),

@@ -37,6 +37,18 @@ rung_words(const char *name, const char **cost, const char **remedy)
 
 static const struct status_words words = {drop_words, rung_words};
 
+static void
+pool_there(struct fixture *f)
+{
+	struct wanted *wanted = &f->board.wanted;
+
+	if (!wanted->domains)
+		wanted->domains = calloc(1, sizeof(*wanted->domains));
+	assert_non_null(wanted->domains);
+	wanted->n_domains = wanted->domains[0].n_pools = 1;
+	wanted->domains[0].pools[0] = f->config.pool;
+}
+
 /* All is well. */
 static int
 setup(void **state)
@@ -52,8 +64,7 @@ setup(void **state)
 	f->board.present.has_datagrams = true;
 	f->board.net = (struct network_state){
 		.known = true, .applied = true, .uplink_up = true, .world_sees = "peer"};
-	f->board.wanted.n_pools = 1;
-	f->board.wanted.pools[0] = f->config.pool;
+	pool_there(f);
 	f->reach = (struct reach){.origin = REACH_CONFIGURED, .address = "192.0.2.1:51820"};
 	f->facts = (struct status_facts){.config = &f->config,
 					 .reach = &f->reach,
@@ -161,8 +172,7 @@ silence_is_said_after_30_s_and_not_when_somebody_was_ever_there(void **state)
 	struct gateway_feed feed = {.n_peers = 1, .peers = &peer};
 
 	assert_int_equal(wanted_apply(&f->board.wanted, &feed, (struct tenant_id){1}, true), 0);
-	f->board.wanted.n_pools = 1;
-	f->board.wanted.pools[0] = f->config.pool;
+	pool_there(f);
 	f->board.peers_since = f->facts.now - SECONDS(30);
 	compose(f);
 	assert_true(f->status.has_waited && !f->status.silent);
