@@ -1,7 +1,8 @@
 /*
- * A frame is a list of packets that stay where they are; when it is written, its headers are made in
- * a buffer of our own and the payloads follow as an iovec each.  So nothing is copied, and a refused
- * superframe can still be written packet by packet.
+ * A frame is a list of packets that stay where they are, so that a refused superframe can still be
+ * written packet by packet.  The payloads of the first few frames are copied one behind the other while their
+ * checksums are taken, which costs less than what the kernel needs for a vector each; those of
+ * further frames stay where they are.  When a frame is written, its headers are made in a buffer of our own.
  */
 #include "server/tunnel/merge.h"
 
@@ -23,6 +24,10 @@
 #define MERGE_HEAD_MAX  100 /* IPv6 40, TCP 60 */
 #define MERGE_LOOK_BACK 32  /* frames looked at for one of the same flow */
 #define NONE            UINT16_MAX
+
+/* Frames whose payloads are copied: about those that one call receives. */
+#define COPIES   8U
+#define COPY_LEN (SPLIT_PACKET_MAX + 1U)
 
 /* What a packet is, as far as merging goes. */
 struct parsed {
@@ -48,6 +53,7 @@ struct frame {
 	uint32_t hash;
 	uint32_t size; /* payload of the first */
 	uint32_t len;  /* of the superframe */
+	uint8_t *copy; /* of all payloads; NULL: there is none */
 	uint32_t next_seq;
 	uint16_t next_id;
 };
@@ -62,6 +68,8 @@ struct merge {
 	struct iovec iov[MERGE_TCP_MAX + 2];
 	struct virtio_net_hdr hdr;
 	uint8_t head[MERGE_HEAD_MAX];
+	unsigned n_copies;
+	uint8_t copies[COPIES][COPY_LEN]; /* only the pages that are used become real */
 };
 
 /* A kind that is down may have its trial with what comes next. */
@@ -168,17 +176,17 @@ parse(const uint8_t *ip, uint32_t len)
 	return p;
 }
 
-/* What merging would replace must have been right: else it would be made so. */
+/* What merging would replace must have been right: else it would be made so.  @sum: of the payload. */
 static bool
-checksums_hold(const struct parsed *p, const uint8_t *ip, uint32_t len)
+checksums_hold(const struct parsed *p, const uint8_t *ip, uint64_t sum)
 {
-	const uint32_t l4_len = len - p->l4;
+	const uint32_t head = p->head - p->l4; /* even */
 
 	if (!p->v6 && checksum_fold(checksum_add(ip, 20)) != 0xffff)
 		return false;
-	return checksum_fold(checksum_add(ip + p->l4, l4_len) +
-			     checksum_pseudo(ip, p->v6, l4_len, p->udp ? IPPROTO_UDP : IPPROTO_TCP)) ==
-	       0xffff;
+	sum += checksum_add(ip + p->l4, head) +
+	       checksum_pseudo(ip, p->v6, head + p->payload, p->udp ? IPPROTO_UDP : IPPROTO_TCP);
+	return checksum_fold(sum) == 0xffff;
 }
 
 static bool
@@ -239,6 +247,29 @@ packet_keep(struct merge *merge, const uint8_t *data, uint32_t len)
 	return (uint16_t)merge->n_packets++;
 }
 
+/* From the second packet on, if there is a place left. */
+static void
+copy_begin(struct merge *merge, struct frame *frame)
+{
+	if (frame->n > 1 || merge->n_copies == COPIES)
+		return;
+	frame->copy = merge->copies[merge->n_copies++];
+	memcpy(frame->copy, merge->packets[frame->first].data + frame->head, frame->size);
+}
+
+/* Takes the payload behind the others, if it is right; else nothing of the frame changed. */
+static bool
+payload_take(struct merge *merge, struct frame *frame, const struct parsed *p, const uint8_t *ip)
+{
+	const uint8_t *payload = ip + p->head;
+
+	copy_begin(merge, frame);
+	return checksums_hold(
+		p, ip,
+		frame->copy ? checksum_copy(frame->copy + (frame->len - frame->head), payload, p->payload)
+			    : checksum_add(payload, p->payload));
+}
+
 static void
 frame_join(struct merge *merge, struct frame *frame, const struct parsed *p, const uint8_t *ip, uint32_t len)
 {
@@ -289,15 +320,19 @@ merge_add(struct merge *merge, const uint8_t *packet, uint32_t len)
 		return true;
 	}
 	p = parse(packet, len);
-	p.mergeable = p.mergeable && (p.udp ? merge->udp : merge->tcp) && checksums_hold(&p, packet, len);
+	p.mergeable = p.mergeable && (p.udp ? merge->udp : merge->tcp);
 	if (!p.has_flow) /* it may belong to any of them: a fragment, for example */
 		for (unsigned i = 0; i < merge->n_frames; i++)
 			merge->frames[i].open = false;
 	frame = p.has_flow ? newest_of_flow(merge, &p, packet) : NULL;
 	if (frame && p.mergeable && may_join(merge, frame, &p, packet)) {
-		frame_join(merge, frame, &p, packet, len);
-		return true;
+		if (payload_take(merge, frame, &p, packet)) {
+			frame_join(merge, frame, &p, packet, len);
+			return true;
+		}
+		p.mergeable = false;
 	}
+	p.mergeable = p.mergeable && checksums_hold(&p, packet, checksum_add(packet + p.head, p.payload));
 	if (frame)
 		frame->open = false;
 	frame_begin(merge, &p, packet, len, p.mergeable);
@@ -359,9 +394,13 @@ write_super(struct merge *merge, const struct frame *frame, merge_write_fn *writ
 	frame_head(merge, frame);
 	merge->iov[0] = (struct iovec){&merge->hdr, VNET_LEN};
 	merge->iov[1] = (struct iovec){merge->head, frame->head};
-	for (uint16_t i = frame->first; i != NONE; i = merge->packets[i].next)
-		merge->iov[n++] = (struct iovec){(void *)(uintptr_t)(merge->packets[i].data + frame->head),
-						 merge->packets[i].len - frame->head};
+	if (frame->copy)
+		merge->iov[n++] = (struct iovec){frame->copy, frame->len - frame->head};
+	else
+		for (uint16_t i = frame->first; i != NONE; i = merge->packets[i].next)
+			merge->iov[n++] =
+				(struct iovec){(void *)(uintptr_t)(merge->packets[i].data + frame->head),
+					       merge->packets[i].len - frame->head};
 	return write_counted(merge, n, frame->n, write, ctx);
 }
 
@@ -400,6 +439,6 @@ merge_flush(struct merge *merge, merge_write_fn *write, void *ctx, nsec_t now)
 {
 	for (unsigned i = 0; i < merge->n_frames; i++)
 		frame_write(merge, &merge->frames[i], write, ctx, now);
-	merge->n_frames = merge->n_packets = 0;
+	merge->n_frames = merge->n_packets = merge->n_copies = 0;
 	ladder_look(merge, now);
 }

@@ -5,7 +5,6 @@
  */
 #include "server/tunnel/uapi.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,9 +61,9 @@ uapi_domain_is_name(const char *name)
 	size_t n = 0;
 
 	for (; name[n] != '\0'; n++)
-		if (n == UAPI_DOMAIN_MAX || !(isalnum((unsigned char)name[n]) || strchr("._-", name[n])))
+		if (n == UAPI_DOMAIN_MAX || (unsigned char)name[n] <= ' ' || strchr("/=\x7f", name[n]))
 			return false;
-	return n > 0;
+	return n > 0 && strcmp(name, ALL_DOMAINS) != 0;
 }
 
 int

@@ -60,7 +60,7 @@ struct uapi_host {
 	const char *(*domain_name)(void *ctx, const struct wg_domain *domain);
 };
 
-/* Letters, digits, '.', '_' and '-', UAPI_DOMAIN_MAX of them at most. */
+/* As interfaces may be called: no blanks, no '/', no '=', not "*"; UAPI_DOMAIN_MAX characters at most. */
 bool uapi_domain_is_name(const char *name);
 
 struct uapi;

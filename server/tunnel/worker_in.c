@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/tunnel/mss.h"
 #include "server/tunnel/worker_state.h"
 
 #define UDP_BUDGET 128 /* frames a turn and socket, if they are short ... */
@@ -47,28 +48,31 @@ lane_of(const struct worker *worker, const struct path_in *in)
 }
 
 static void
+packet_in(struct worker *worker, const struct path_in *in)
+{
+	struct lane *lane = lane_of(worker, in);
+
+	if (!lane) {
+		wg_count(&worker->stats.drops, in->quarantined ? WG_DROP_QUARANTINE : WG_DROP_TUN_REFUSED, 1);
+		return;
+	}
+	if (mss_maybe(in->plain, in->plain_len))
+		mss_clamp(in->plain, in->plain_len, path_mtu(worker->path, in->peer));
+	merge_for(worker, lane);
+	if (merge_add(worker->merge, in->plain, in->plain_len))
+		return;
+	merge_now(worker);
+	if (!merge_add(worker->merge, in->plain, in->plain_len))
+		wg_count(&worker->stats.drops, WG_DROP_TUN_REFUSED, 1);
+}
+
+static void
 open_now(struct worker *worker)
 {
 	path_open(worker->path, worker->in, worker->n_in, worker->now);
-	for (unsigned i = 0; i < worker->n_in; i++) {
-		const struct path_in *in = &worker->in[i];
-		struct lane *lane;
-
-		if (in->drop != WG_DROP_NONE || in->plain_len == 0)
-			continue;
-		lane = lane_of(worker, in);
-		if (!lane) {
-			wg_count(&worker->stats.drops,
-				 in->quarantined ? WG_DROP_QUARANTINE : WG_DROP_TUN_REFUSED, 1);
-			continue;
-		}
-		merge_for(worker, lane);
-		if (!merge_add(worker->merge, in->plain, in->plain_len)) {
-			merge_now(worker);
-			if (!merge_add(worker->merge, in->plain, in->plain_len))
-				continue;
-		}
-	}
+	for (unsigned i = 0; i < worker->n_in; i++)
+		if (worker->in[i].drop == WG_DROP_NONE && worker->in[i].plain_len > 0)
+			packet_in(worker, &worker->in[i]);
 	worker->n_in = 0;
 }
 

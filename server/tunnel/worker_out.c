@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/tunnel/mss.h"
 #include "server/tunnel/worker_state.h"
 #include "server/wg/owner.h"
 
@@ -27,35 +28,52 @@ lookup(struct worker_domain *domain, const struct split *split)
 	return domain->looked_peer;
 }
 
-/* Cuts from @first on what there is room for, seals it, and hands it to the sender.  Returns how many
- * segments. */
-static unsigned
-seal_some(struct worker *worker, const struct split *split, unsigned first, struct wg_peer_id peer,
-	  unsigned mtu, bool quarantine)
+/* Where a frame goes, and on what terms. */
+struct way {
+	struct wg_peer_id peer;
+	uint32_t mtu, peer_mtu; /* of the device, and of the peer; 0: none */
+	bool quarantine;
+};
+
+/* Segment @i of @split becomes a packet at @room.  A SYN is never part of a superframe. */
+static void
+packet_make(const struct split *split, unsigned i, const struct way *way, uint8_t *packet)
 {
+	split_segment(split, i, packet);
+	if (split->n == 1)
+		mss_clamp(packet, split->len, way->peer_mtu);
+}
+
+/*
+ * Cuts from @first on what there is room for, seals it, and hands it to the sender.  Returns how many
+ * segments, or a drop, negated, of all of them.
+ */
+static int
+seal_some(struct worker *worker, const struct split *split, unsigned first, const struct way *way)
+{
+	/* the MTU may have been lower a moment ago */
+	const uint32_t mtu = split_len(split, first) > way->mtu ? 0 : way->mtu;
 	struct path_out out[SENDER_ROOMS];
 	const struct wg_route *route;
 	unsigned n = 0;
 	int r;
 
-	if (split_len(split, first) > mtu) /* the MTU was lower a moment ago */
-		mtu = 0;
 	for (; n < SENDER_ROOMS && first + n < split->n; n++) {
 		const uint32_t len = split_len(split, first + n);
 		uint8_t *room = sender_room(worker->sender, path_message_len(len, mtu));
 
 		if (!room)
 			break;
-		split_segment(split, first + n, room + WG_DATA_HEADER);
+		packet_make(split, first + n, way, room + WG_DATA_HEADER);
 		out[n] = (struct path_out){.data = room, .len = len};
 	}
 	if (n == 0)
 		return 0;
-	r = path_seal(worker->path, peer, out, n, mtu, quarantine, worker->now, &route);
+	r = path_seal(worker->path, way->peer, out, n, mtu, way->quarantine, worker->now, &route);
 	for (int i = 0; i < r; i++)
-		sender_add(worker->sender, peer, route, out[i].tos, out[i].data, out[i].len,
+		sender_add(worker->sender, way->peer, route, out[i].tos, out[i].data, out[i].len,
 			   worker->now.boot);
-	return n;
+	return r < 0 ? r : (int)n;
 }
 
 /* What finds no room even after sending is lost: the socket is full. */
@@ -63,12 +81,26 @@ void
 worker_seal(struct worker *worker, const struct worker_domain *domain, enum domain_link link,
 	    const struct split *split, struct wg_peer_id peer)
 {
-	const unsigned mtu = worker_mtu(domain, link);
+	const struct lane *lane = &domain->lanes[link];
+	const struct way way = {
+		.peer = peer,
+		.mtu = worker_mtu(domain, link),
+		.peer_mtu = path_mtu(worker->path, peer),
+		.quarantine = link == LINK_QUARANTINE,
+	};
 
-	for (unsigned done = 0, n; done < split->n; done += n) {
-		n = seal_some(worker, split, done, peer, mtu, link == LINK_QUARANTINE);
-		if (n == 0 && !worker_send(worker))
+	if (worker_answer_long(worker, lane, split, way.peer_mtu))
+		return;
+	for (unsigned done = 0; done < split->n;) {
+		const int r = seal_some(worker, split, done, &way);
+
+		if (r < 0) {
+			worker_answer_drop(worker, lane, split, (enum wg_drop) - r);
 			return;
+		}
+		if (r == 0 && !worker_send(worker))
+			return;
+		done += (unsigned)r;
 	}
 	if (sender_due(worker->sender))
 		worker_send(worker);
@@ -89,6 +121,7 @@ frame_out(struct worker *worker, struct worker_domain *domain, enum domain_link 
 	peer = lookup(domain, &split);
 	if (peer.serial == 0) {
 		wg_count(&worker->stats.drops, WG_DROP_NO_PEER, split.n);
+		worker_answer_drop(worker, &domain->lanes[link], &split, WG_DROP_NO_PEER);
 		return;
 	}
 	owner = wg_owner(peer.number, worker->config.count);

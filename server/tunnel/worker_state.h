@@ -1,7 +1,7 @@
 /*
  * What a worker is, for the files that make it up: worker.c (its thread and its turn), worker_control.c
  * (what control sees of it), worker_lanes.c (its queues, by domain), worker_out.c (TUN to sockets),
- * worker_in.c (sockets to TUN), worker_handoff.c (from and to other workers).
+ * worker_in.c (sockets to TUN), worker_answer.c (ICMP), worker_handoff.c (from and to other workers).
  */
 #ifndef SERVER_TUNNEL_WORKER_STATE_H
 #define SERVER_TUNNEL_WORKER_STATE_H
@@ -10,6 +10,7 @@
 #include <semaphore.h>
 
 #include "server/tunnel/handoff.h"
+#include "server/tunnel/icmp.h"
 #include "server/tunnel/merge.h"
 #include "server/tunnel/receiver.h"
 #include "server/tunnel/sender.h"
@@ -79,6 +80,8 @@ struct worker {
 	pthread_t thread;
 	sem_t paused, resumed;
 
+	struct icmp_limit icmp_limit;
+	uint8_t icmp[ICMP_ROOM];
 	uint8_t frame[TUN_FRAME_MAX];
 };
 
@@ -126,6 +129,13 @@ void worker_lane_lose(struct worker *worker, struct worker_domain *domain, enum 
 /* A frame that was split goes to its peer, which is ours. */
 void worker_seal(struct worker *worker, const struct worker_domain *domain, enum domain_link link,
 		 const struct split *split, struct wg_peer_id peer);
+
+/* The inside is told that a frame was dropped for that reason, if anything is said of it. */
+void worker_answer_drop(struct worker *worker, const struct lane *lane, const struct split *split,
+			enum wg_drop why);
+/* True: the frame is too long for @mtu (0: none), was counted as dropped, and the inside was told. */
+bool worker_answer_long(struct worker *worker, const struct lane *lane, const struct split *split,
+			uint32_t mtu);
 
 /* Takes datagrams, within a budget. */
 void worker_udp_serve(struct worker *worker, enum udp_family family);

@@ -6,7 +6,6 @@
 
 #include "base/bytes.h"
 #include "server/wg/path_state.h"
-#include "server/wg/route.h"
 
 #define STAGED_LEN 2048U
 
@@ -133,6 +132,7 @@ order_peer_add(struct wg_path *path, const struct wg_order *order)
 	peer->id = order->peer;
 	peer->allowed = order->add.allowed;
 	peer->domain = order->add.domain;
+	peer->sources = path->sources;
 	*place = peer;
 	return 0;
 }
@@ -172,7 +172,7 @@ order_route(struct wg_path *path, struct path_peer *peer, const struct wg_order 
 {
 	if (order->route.learned < peer->learned)
 		return;
-	peer->route = order->route.route;
+	*path_route(path, peer) = order->route.route;
 	peer->learned = order->route.learned;
 	peer->news.flags &= ~(uint32_t)WG_REPORT_ROUTE;
 	path_ready(path, peer);
@@ -209,15 +209,6 @@ order_limits(struct path_peer *peer, const struct wg_limits *limits, struct wg_n
 	bucket_set(&peer->limits->rx, limits->rate_rx, now.boot);
 	bucket_set(&peer->limits->tx, limits->rate_tx, now.boot);
 	return 0;
-}
-
-static void
-forget_all_sources(struct wg_path *path)
-{
-	for (size_t i = 0; i < PATH_PAGES; i++)
-		for (size_t j = 0; path->pages[i] && j < PATH_PAGE; j++)
-			if (path->pages[i][j])
-				route_forget_source(&path->pages[i][j]->route);
 }
 
 static int
@@ -269,7 +260,7 @@ path_order(struct wg_path *path, struct wg_order *order, struct wg_now now)
 	if (order->type == WG_ORDER_PEER_ADD)
 		r = order_peer_add(path, order);
 	else if (order->type == WG_ORDER_SOURCE_CLEAR && order->peer.serial == 0)
-		forget_all_sources(path);
+		path->sources++;
 	else if (peer)
 		r = peer_order(path, peer, order, now);
 	if (order->type == WG_ORDER_KEYPAIR_INSTALL) {

@@ -3,7 +3,6 @@
 #include "base/bytes.h"
 #include "server/wg/inner.h"
 #include "server/wg/path_state.h"
-#include "server/wg/route.h"
 
 /*
  * Messages are opened by runs of one receiver index: one look-up, one call of the AEAD, one stamp.
@@ -177,7 +176,7 @@ endpoint_learn(struct wg_path *path, struct path_peer *peer, const struct wg_arr
 {
 	const struct wg_route route = route_back(arrival);
 
-	if (route_equal(&route, &peer->route))
+	if (route_equal(&route, path_route(path, peer)))
 		return;
 	peer->route = route;
 	peer->learned = now.boot;

@@ -89,7 +89,7 @@ path_note_received(struct wg_path *path, struct path_peer *peer, unsigned data, 
 }
 
 static void
-report_take(struct path_peer *peer, struct wg_now now, struct wg_report *out)
+report_take(const struct wg_path *path, struct path_peer *peer, struct wg_now now, struct wg_report *out)
 {
 	const struct path_news *news = &peer->news;
 
@@ -105,7 +105,7 @@ report_take(struct path_peer *peer, struct wg_now now, struct wg_report *out)
 		.rx_bytes = peer->rx_bytes,
 	};
 	if (news->flags & WG_REPORT_ROUTE) {
-		out->route = peer->route;
+		out->route = *path_route(path, peer);
 		out->learned = peer->learned;
 	}
 	peer->reported = now.boot;
@@ -128,7 +128,7 @@ path_reports(struct wg_path *path, struct wg_now now, struct wg_report *out, uns
 		if (!peer || peer->due > now.boot)
 			break;
 		unqueue(path, peer);
-		report_take(peer, now, &out[n++]);
+		report_take(path, peer, now, &out[n++]);
 	}
 	return n;
 }

@@ -3,7 +3,6 @@
 #include "base/bytes.h"
 #include "server/wg/inner.h"
 #include "server/wg/path_state.h"
-#include "server/wg/route.h"
 
 /*
  * A batch is sealed with the current session, or waits: for a handshake, or because what came before
@@ -164,7 +163,7 @@ path_seal(struct wg_path *path, struct wg_peer_id id, struct path_out *out, unsi
 	session = path_sendable(peer, n, now);
 	if (session && peer->staged.count == 0) {
 		seal_run(path, peer, session, out, n, mtu, now);
-		*route = &peer->route;
+		*route = path_route(path, peer);
 		return (int)n;
 	}
 
@@ -185,7 +184,7 @@ flush_staged(struct wg_path *path, struct path_peer *peer, struct session *sessi
 		const unsigned n = staged_peek(&path->staged, &peer->staged, path->outs, PATH_RUN);
 
 		seal_run(path, peer, session, path->outs, n, mtu, now);
-		send(ctx, peer->id, &peer->route, path->outs, n);
+		send(ctx, peer->id, path_route(path, peer), path->outs, n);
 		staged_pop(&path->staged, &peer->staged, n);
 	}
 }
@@ -214,7 +213,7 @@ flush_peer(struct wg_path *path, struct path_peer *peer, uint32_t mtu, struct wg
 	} else if (peer->empty) {
 		path->outs[0] = (struct path_out){.data = path->keepalive};
 		seal_run(path, peer, session, path->outs, 1, mtu, now);
-		send(ctx, peer->id, &peer->route, path->outs, 1);
+		send(ctx, peer->id, path_route(path, peer), path->outs, 1);
 	}
 	peer->empty = false;
 }

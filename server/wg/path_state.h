@@ -11,6 +11,7 @@
 #include "server/wg/bucket.h"
 #include "server/wg/constants.h"
 #include "server/wg/path.h"
+#include "server/wg/route.h"
 #include "server/wg/session.h"
 #include "server/wg/staged.h"
 
@@ -66,6 +67,7 @@ struct path_peer {
 	struct wg_end end;
 
 	struct staged_queue staged;
+	uint32_t sources; /* wg_path.sources when @route was right */
 	TAILQ_ENTRY(path_peer) ready_link;
 
 	struct path_news news;       /* since the last report */
@@ -84,6 +86,7 @@ struct wg_path {
 	unsigned worker;
 	struct path_peer **pages[PATH_PAGES];
 	struct staged staged;
+	uint32_t sources; /* how often all cached sources were to be forgotten */
 	struct path_peers ready;
 	struct path_peers urgent, waiting; /* reports, both in the order in which they are due */
 
@@ -122,6 +125,16 @@ path_refuses(const struct path_peer *peer, struct wg_now now)
 	if (peer->access == WG_CUT)
 		return WG_DROP_CUT;
 	return wg_ended(&peer->end, now) ? WG_DROP_ENDED : WG_DROP_NONE;
+}
+
+/* Sources that all were to be forgotten are, peer by peer, when next looked at: there may be 100,000. */
+static inline struct wg_route *
+path_route(const struct wg_path *path, struct path_peer *peer)
+{
+	if (peer->sources != path->sources)
+		route_forget_source(&peer->route);
+	peer->sources = path->sources;
+	return &peer->route;
 }
 
 static inline bool

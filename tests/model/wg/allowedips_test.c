@@ -478,6 +478,93 @@ readers_without_locks_see_old_or_new_and_never_garbage(void **state)
 	assert_true(reclaimed > 1);
 }
 
+/*
+ * Tables that come and go, as domains do: a reader takes the one that is shown and looks things up in it
+ * while the writer empties and retires it.  It gives what was in it or nothing.
+ */
+static struct allowedips *_Atomic shown;
+
+static void *
+read_what_is_shown(void *arg)
+{
+	struct reader *reader = arg;
+
+	while (!atomic_load(&stop)) {
+		const struct allowedips *now;
+
+		atomic_store(&reader->quiet, atomic_load(&published)); /* nothing is held here */
+		now = atomic_load(&shown);
+		for (unsigned i = 0; i < 64; i++) {
+			const uint8_t four[4] = {10, 1, 2, (uint8_t)random_step(&reader->random)};
+			const struct wg_peer_id id = allowedips_lookup4(now, four);
+
+			if (id.serial != 0 && id.serial != id_of(id.number).serial)
+				reader->wrong = true;
+			if (allowedips_version(now) == 0)
+				reader->wrong = true;
+			reader->lookups++;
+		}
+	}
+	atomic_store(&reader->quiet, UINT64_MAX);
+	return NULL;
+}
+
+static void
+table_fill(struct allowedips *new, struct allowedips_list *list, uint32_t peer)
+{
+	struct cidr cidr = {.ip = {.family = AF_INET, .addr = {10, 1, 2}}};
+
+	for (unsigned i = 0; i < 16; i++) {
+		cidr.len = (uint8_t)(8 + random_below(25));
+		cidr.ip.addr[3] = (uint8_t)random_below(256);
+		assert_int_equal(allowedips_insert(new, &cidr, id_of(peer), list), 0);
+	}
+}
+
+static void
+a_table_outlives_its_domain_until_no_reader_is_in_it(void **state)
+{
+	struct allowedips *current, *next;
+	uint64_t asked = 0, reclaimed = 0;
+
+	assert_int_equal(allowedips_new(pool, &current), 0);
+	table_fill(current, &lists[0], 0);
+	atomic_store(&shown, current);
+	atomic_store(&stop, false);
+	atomic_store(&published, 0);
+	for (unsigned i = 0; i < READERS; i++) {
+		readers[i] = (struct reader){.random = random_below(UINT32_MAX) + 1};
+		assert_int_equal(pthread_create(&readers[i].thread, NULL, read_what_is_shown, &readers[i]),
+				 0);
+	}
+	for (uint32_t step = 1; step < 4000; step++) {
+		uint64_t quiet = UINT64_MAX;
+
+		assert_int_equal(allowedips_new(pool, &next), 0);
+		table_fill(next, &lists[step % PEERS], step % PEERS);
+		atomic_store(&shown, next);
+		allowedips_remove_all(current, &lists[(step - 1) % PEERS]);
+		allowedips_retire(current);
+		current = next;
+		for (unsigned i = 0; i < READERS; i++)
+			quiet = MIN(quiet, (uint64_t)atomic_load(&readers[i].quiet));
+		if (quiet >= asked) {
+			allowedips_reclaim(pool, asked);
+			reclaimed++;
+			asked = allowedips_epoch(pool);
+			atomic_store(&published, asked);
+		}
+	}
+	atomic_store(&stop, true);
+	for (unsigned i = 0; i < READERS; i++) {
+		assert_int_equal(pthread_join(readers[i].thread, NULL), 0);
+		assert_false(readers[i].wrong);
+		assert_true(readers[i].lookups > 0);
+	}
+	assert_true(reclaimed > 1);
+	allowedips_free(current);
+}
+
 int
 main(void)
 {
@@ -489,6 +576,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(the_version_changes_with_the_table, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_no_prefix_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(readers_without_locks_see_old_or_new_and_never_garbage, begin,
+						end),
+		cmocka_unit_test_setup_teardown(a_table_outlives_its_domain_until_no_reader_is_in_it, begin,
 						end),
 	};
 

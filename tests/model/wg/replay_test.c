@@ -257,6 +257,63 @@ a_pool_has_a_ceiling_and_gives_out_each_ring_once(void **state)
 	replay_pool_done(&few);
 }
 
+/* The cases of the kernel's own test, judged by what was accepted before: far ends of the numbers, too. */
+static void
+the_kernels_cases_agree(void **state)
+{
+	static const uint64_t limit = WINDOW + 1, end = UINT64_MAX - 8192;
+	const uint64_t cases[] = {
+		0,
+		1,
+		1,
+		9,
+		8,
+		7,
+		7,
+		limit,
+		limit - 1,
+		limit - 1,
+		limit - 2,
+		2,
+		2,
+		limit + 16,
+		3,
+		limit + 16,
+		4 * limit,
+		3 * limit + 1,
+		10,
+		3 * limit,
+		3 * limit - 1,
+		3 * limit + 2,
+		3 * limit + 1,
+		0,
+		end - 1,
+		end - 1,
+		end - 2,
+		end - 2,
+		end - 3,
+		end - 1 - WINDOW,
+		end - 2 - WINDOW,
+		0,
+	};
+	uint64_t accepted[ARRAY_LEN(cases)], greatest = 0;
+	unsigned n = 0;
+
+	begin(0);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		bool fresh = cases[i] >= greatest || greatest - cases[i] <= WINDOW;
+
+		for (unsigned k = 0; k < n; k++)
+			fresh = fresh && accepted[k] != cases[i];
+		assert_int_equal(replay_accept(&replay, &pool, cases[i]), fresh);
+		if (!fresh)
+			continue;
+		accepted[n++] = cases[i];
+		greatest = MAX(greatest, cases[i]);
+	}
+	assert_in_range(n, 17, 22);
+}
+
 int
 main(void)
 {
@@ -266,6 +323,7 @@ main(void)
 		cmocka_unit_test(every_step_forward_agrees),
 		cmocka_unit_test(sweeps_agree),
 		cmocka_unit_test(the_end_of_the_numbers_agrees),
+		cmocka_unit_test(the_kernels_cases_agree),
 		cmocka_unit_test(a_short_window_is_exact_below_256_and_safe_without_a_ring),
 		cmocka_unit_test(few_counters_need_no_ring),
 		cmocka_unit_test(a_pool_has_a_ceiling_and_gives_out_each_ring_once),

@@ -605,6 +605,17 @@ answers_leave_from_the_address_that_was_spoken_to(void **state)
 	rig_empty(&f.rig);
 	assert_int_equal(foreign_packet(&f), 1);
 	assert_int_equal(rig_one(&f.rig, WG_MSG_DATA)->route.from.family, 0);
+
+	/* Spoken to at it again, it is good again. */
+	{
+		uint8_t data[32];
+
+		oracle_data(&f.o, data, 1, "", 0);
+		assert_int_equal(rig_arrive(&f.rig, data, sizeof(data), &arrival), WG_DROP_NONE);
+	}
+	rig_empty(&f.rig);
+	assert_int_equal(foreign_packet(&f), 1);
+	assert_true(ip_equal(&rig_one(&f.rig, WG_MSG_DATA)->route.from, &arrival.to));
 }
 
 /* The gate has a session and answers from 203.0.113.80. */
