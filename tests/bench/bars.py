@@ -82,4 +82,5 @@ def verdicts(samples):
         plain(samples, "100,000 peers loaded by UAPI", "uapi", "load", 2, False, None, " s"),
         plain(samples, "one of 100,000 peers changed", "uapi", "change", 2, False, None, " ms"),
         plain(samples, "full get of 100,000 peers", "uapi", "get", 1, False, None, " s"),
+        plain(samples, "1,000 domains started", "domains", "start", 1, False, None, " s"),
     ]

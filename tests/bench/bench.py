@@ -26,9 +26,9 @@ import programs  # noqa: E402
 import report  # noqa: E402
 
 FULL = types.SimpleNamespace(rounds=4, rounds_few=2, seconds=2, search_seconds=0.5, search_steps=12, latency_seconds=5,
-                             peers=(1, 100, 1000), handshakes=(1000, 20), loaded=100_000, flood_rate=50_000)
+                             peers=(1, 100, 1000), handshakes=(1000, 20), loaded=100_000, domains=1000, flood_rate=50_000)
 QUICK = types.SimpleNamespace(rounds=1, rounds_few=1, seconds=0.3, search_seconds=0.1, search_steps=3, latency_seconds=1,
-                              peers=(1, 10), handshakes=(200, 2), loaded=1000, flood_rate=5000)
+                              peers=(1, 10), handshakes=(200, 2), loaded=1000, domains=20, flood_rate=5000)
 RESULTS = os.path.join(laboratory.BUILD, "bench-results.json")
 
 
@@ -41,7 +41,7 @@ def arguments():
     parser.add_argument("--seconds", type=int, help=f"of a load ({FULL.seconds})")
     parser.add_argument("--workers", default="", metavar="N,M", help="measure Warren with so many workers, too")
     parser.add_argument("--quick", action="store_true", help="each case as short as can be, to see that it works")
-    parser.add_argument("--nice", type=int, default=0, help="for all programs and loads alike, where other work goes on (0)")
+    parser.add_argument("--nice", type=int, default=0, help="of all programs and loads alike; below 0 where other work goes on (0)")
     parser.add_argument("--keep", action="store_true", help="keep the results of the run before for cases that are not in this one")
     parser.add_argument("--render", action="store_true", help="measure nothing, write the report of the results that are there")
     parser.add_argument("--results", default=RESULTS, help="where the single figures go")
@@ -148,7 +148,7 @@ def measure(args):
     for name, why in absent.items():
         print(f"bench: absent: {name}: {why}", file=sys.stderr)
     if args.nice:
-        os.nice(args.nice)
+        machine.nice(args.nice)
     start = os.getloadavg()[0]
     run = Run(scale, found)
     run.pairs([c for c in cases.CASES if c.name in args.cases])

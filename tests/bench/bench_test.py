@@ -57,7 +57,7 @@ def every_case_between_two_ends_gives_figures(lab):
 
 @test
 def every_scene_around_a_gateway_gives_figures(lab):
-    results, _ = run(lab, "--programs", "warren", "--cases", "peers,handshakes,neighbour,flood,memory,storm")
+    results, _ = run(lab, "--programs", "warren", "--cases", "peers,handshakes,neighbour,flood,memory,storm,domains")
     assert not results["failures"], results["failures"]
     found = by_case(results)
     for n in (1, 10):
@@ -70,6 +70,7 @@ def every_scene_around_a_gateway_gives_figures(lab):
     positive(found["memory"], "few")
     positive(found["uapi"], "load", "change", "get")
     assert found["storm"]["clients"] == 100, found["storm"]
+    positive(found["domains"], "start", "stop")
 
 
 @test

@@ -2,6 +2,7 @@
 import dataclasses
 import typing
 
+import domains
 import gateway
 import load
 import pair
@@ -130,6 +131,9 @@ SCENES = [
             Figure("seconds", "until all are answered, s"), Figure("clients", "answered, %", True),
             Figure("per_cpu_second", "a CPU second of the gateway", True), Figure("cookies", "cookies sent"),
             Figure("resident", "resident after it, MiB")))}),
+    Scene("domains", "1,000 domains", domains.domains, OWN, {
+        "domains": ("1,000 tenants, a device each: from the first descriptor handed over until the tunnel is ready", (
+            Figure("start", "ready, s"), Figure("stop", "and ended again, s")))}),
 ]
 
 

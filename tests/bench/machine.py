@@ -26,6 +26,16 @@ def resident(pid):
         return int(re.search(r"^VmRSS:\s*(\d+) kB", f.read(), re.M).group(1)) * 1024
 
 
+def nice(value):
+    """Of this process and what it starts; of its session too, for where sessions are groups the other one says nothing."""
+    os.nice(value)
+    try:
+        with open("/proc/self/autogroup", "w") as f:
+            f.write(str(value))
+    except OSError:
+        pass
+
+
 def flags():
     with open("/proc/cpuinfo") as f:
         return set(next((line.split(":", 1)[1].split() for line in f if line.startswith(("flags", "Features"))), []))
