@@ -7,7 +7,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "net", "tunnel"))
-from parent import CONFIG, GO, IDENTITY, READY, SOCKET, STOP, Parent, inside, tun, udp  # noqa: E402
+from parent import CONFIG, GO, IDENTITY, READY, SOCKET, STOP, Parent, inside, say, tun, udp  # noqa: E402
 
 TUNSETPERSIST = 0x400454CB
 SPARE = 100  # descriptors for everything else
@@ -41,6 +41,9 @@ def domains(lab, program, scale):
     if parent.receive() != (READY, b""):
         raise AssertionError(f"the tunnel did not get ready: {parent.process.output()[-300:]}")
     ready = time.monotonic() - begun
+    known = say(parent.channel("control"), "get=1\nwarren_domain=*\n\n").count("warren_domain=")
+    if known != scale.domains:
+        raise AssertionError(f"{known} domains of {scale.domains}")
     begun = time.monotonic()
     parent.send(STOP)
     parent.process.wait(60)
