@@ -149,14 +149,15 @@ def measure(args):
         print(f"bench: absent: {name}: {why}", file=sys.stderr)
     if args.nice:
         machine.nice(args.nice)
-    start = os.getloadavg()[0]
+    others = [machine.busy()] if not args.quick else []
     run = Run(scale, found)
     run.pairs([c for c in cases.CASES if c.name in args.cases])
     for scene in cases.SCENES:
         if scene.name in args.cases:
             run.scene(scene)
+    others += [machine.busy()] if not args.quick else []
     return {"date": f"{datetime.date.today()}", "machine": machine.describe(), "quick": args.quick, "rounds": scale.rounds,
-            "rounds_few": scale.rounds_few, "seconds": scale.seconds, "nice": args.nice, "load": (start, os.getloadavg()[0]),
+            "rounds_few": scale.rounds_few, "seconds": scale.seconds, "nice": args.nice, "others": others,
             "programs": [{"name": p.name, "version": p.version} for p in found], "absent": absent,
             "samples": run.samples, "failures": run.failures}
 

@@ -20,6 +20,13 @@ def machine_seconds():
     return (sum(fields[:8]) - fields[3] - fields[4]) / TICK
 
 
+def busy(seconds=2):
+    """The part of all CPUs' time that somebody used, while this process waits."""
+    before, start = machine_seconds(), time.monotonic()
+    time.sleep(seconds)
+    return (machine_seconds() - before) / (time.monotonic() - start) / os.cpu_count()
+
+
 def resident(pid):
     """Bytes."""
     with open(f"/proc/{pid}/status") as f:

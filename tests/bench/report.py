@@ -46,9 +46,9 @@ def method(results):
            "at the veth, so that datagrams are cut and merged by the kernel. Figures are medians, in brackets the range over rounds; a ratio is one of "
            "medians, its range that of single rounds. CPU time is that of the tunnel processes, system time included; *whole machine* is all that was not idle, "
            "other people's work on this machine included.\n")
-    if results["load"] is not None:
-        yield (f"Other work went on meanwhile: the machine's load average was {results['load'][0]:.1f} at the start and {results['load'][1]:.1f} at the end "
-               "(the bench itself makes 2 to 4).\n")
+    if results["others"]:
+        yield ("Before the first case and after the last one, with nothing of the bench running, "
+               + " and ".join(f"{100 * part:.0f} %" for part in results["others"]) + " of the CPUs' time was used by others.\n")
     yield "To repeat it: `make bench RIVALS=install`, with `CEILING=PATH` for the measuring stick; `tests/bench/bench.py --help` has the rest.\n"
 
 
