@@ -68,7 +68,7 @@ epoll_add(struct loop *loop, int fd, uint32_t events, struct loop_io *io)
 	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-/* The loop's own descriptors: served before others, so nothing but waking up is left to do. */
+/* The loop's own descriptors: what they wake up for is served elsewhere. */
 static void
 drain(void *arg, int fd, uint32_t events, nsec_t now)
 {
@@ -76,6 +76,23 @@ drain(void *arg, int fd, uint32_t events, nsec_t now)
 
 	if (read(fd, &count, sizeof(count)) < 0)
 		assert(errno == EAGAIN || errno == EINTR);
+}
+
+static int wake(struct loop *loop);
+
+/* A call that was posted by one of this turn's posted calls has been announced already: say it again. */
+static void
+posts_drain(void *arg, int fd, uint32_t events, nsec_t now)
+{
+	struct loop *loop = arg;
+	bool more;
+
+	drain(arg, fd, events, now);
+	pthread_mutex_lock(&loop->lock);
+	more = loop->posted != NULL;
+	pthread_mutex_unlock(&loop->lock);
+	if (more)
+		(void)wake(loop);
 }
 
 int
@@ -104,7 +121,7 @@ loop_new(struct loop **ret)
 	r = loop_io_add(loop, loop->timer_fd, EPOLLIN, drain, loop, &io);
 	if (r < 0)
 		return r;
-	r = loop_io_add(loop, loop->event_fd, EPOLLIN, drain, loop, &io);
+	r = loop_io_add(loop, loop->event_fd, EPOLLIN, posts_drain, loop, &io);
 	if (r < 0)
 		return r;
 	*ret = take_ptr(loop);

@@ -301,6 +301,20 @@ posted_calls_come_in_order_and_those_posted_meanwhile_in_the_next_turn(void **st
 }
 
 static void
+a_call_posted_by_a_posted_call_does_not_wait_for_something_else(void **state)
+{
+	struct fixture *f = *state;
+	const nsec_t patience = clock_boottime() + SECONDS(20);
+
+	assert_int_equal(loop_post(f->loop, post_b, f), 0);
+	assert_int_equal(loop_turn(f->loop, patience), 0);
+	assert_string_equal(f->trace, "b");
+	assert_int_equal(loop_turn(f->loop, patience), 0);
+	assert_string_equal(f->trace, "ba");
+	assert_true(loop_now(f->loop) < patience);
+}
+
+static void
 count(void *arg, nsec_t now)
 {
 	(*(int *)arg)++;
@@ -405,6 +419,7 @@ main(void)
 		TEST(a_timer_set_again_from_its_own_call_waits_for_the_next_turn),
 		TEST(a_timer_frees_another_that_is_due),
 		TEST(posted_calls_come_in_order_and_those_posted_meanwhile_in_the_next_turn),
+		TEST(a_call_posted_by_a_posted_call_does_not_wait_for_something_else),
 		TEST(calls_posted_by_other_threads_are_all_made),
 		TEST(another_thread_stops_it_with_a_result),
 		TEST(signals_are_calls_of_the_loop),
