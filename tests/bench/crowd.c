@@ -33,8 +33,8 @@
 #define FRAME_MAX      65536U
 #define RECEIVE_BATCH  16U
 #define SEGMENTS_MAX   45U
-#define STALL          MILLISECONDS(100) /* no answer for so long: what was outstanding is lost */
-#define STALLS_MAX     50U
+#define STALL          SECONDS(1) /* no answer for so long: what was outstanding is lost */
+#define STALLS_MAX     20U
 #define REPEATS        20U
 #define VERIFY_MAX     1000U
 #define HANDSHAKE_SLOT 17 /* bits of an index that number the client; the round is above */
@@ -74,13 +74,13 @@ client_of(struct crowd *crowd, const uint8_t *receiver)
 }
 
 /* For its next initiation; one that is not for the last is of no use. */
-static void
+static bool
 cookie_take(struct crowd *crowd, const uint8_t *message)
 {
 	struct client *client = client_of(crowd, message + 4);
 
-	if (client && cookie_reply_read(&client->cookie, &crowd->gateway.key, message, clock_boottime()) < 0)
-		client->cookie = (struct cookie){0};
+	return client &&
+	       cookie_reply_read(&client->cookie, &crowd->gateway.key, message, clock_boottime()) == 0;
 }
 
 static void
@@ -92,8 +92,8 @@ message_take(struct crowd *crowd, const uint8_t *message, size_t len, struct cou
 		if (response)
 			response(crowd, message, arg);
 	} else if (len == WG_COOKIE_REPLY_LEN && le32_load(message) == WG_MSG_COOKIE) {
-		counted->cookies++;
-		cookie_take(crowd, message);
+		if (cookie_take(crowd, message))
+			counted->cookies++;
 	} else if (len > WG_DATA_MIN && le32_load(message) == WG_MSG_DATA) {
 		counted->datagrams++;
 		counted->bytes += len - WG_DATA_OVERHEAD;
@@ -244,7 +244,7 @@ flight_wait(struct crowd *crowd, struct flight *f, struct counted *counted, resp
 	const uint64_t before = counted->responses + counted->cookies;
 
 	if (!crowd_take(crowd, STALL, counted, response, arg)) {
-		f->lost += f->sent - f->answered - f->lost;
+		f->lost = f->sent - MIN(f->sent, f->answered);
 		if (++f->stalls > STALLS_MAX)
 			return -ETIMEDOUT;
 	}
@@ -256,6 +256,17 @@ static bool
 flight_full(const struct flight *f)
 {
 	return f->sent - MIN(f->sent, f->answered + f->lost) >= f->window;
+}
+
+/* Before anybody is asked again: until nothing has come for a while, so that late answers are not taken for
+ * new ones. */
+static void
+flight_land(struct crowd *crowd, struct flight *f, struct counted *counted, response_fn *response, void *arg)
+{
+	while (crowd_take(crowd, STALL, counted, response, arg))
+		continue;
+	f->lost = f->sent - MIN(f->sent, f->answered);
+	f->answered = f->sent - f->lost;
 }
 
 /* Sessions for all, asking again those who were not answered. */
@@ -284,6 +295,8 @@ crowd_connect(struct crowd *crowd, struct counted *counted)
 		}
 		while (r == 0 && f.sent > f.answered + f.lost)
 			r = flight_wait(crowd, &f, counted, session_take, &done);
+		if (done < crowd->n)
+			flight_land(crowd, &f, counted, session_take, &done);
 	}
 	for (uint32_t i = 0; i < crowd->n && r == 0; i++) { /* a responder sends when it has heard of us */
 		uint8_t keepalive[WG_DATA_MIN];
@@ -390,6 +403,7 @@ initiations_repeat(struct crowd *crowd, struct flight *f, struct counted *counte
 {
 	int r = 0;
 
+	flight_land(crowd, f, counted, answer_keep, answers);
 	answers->round++;
 	for (uint32_t i = 0; i < crowd->n && r == 0; i++) {
 		struct client *client = &crowd->clients[i];

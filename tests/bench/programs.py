@@ -7,7 +7,7 @@ import subprocess
 import lab
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-WARREN, NULL, CEILING, CEILING_CIPHER = "warren", "null cipher", "ceiling, no cipher", "ceiling, ipsec-mb"
+WARREN, NULL, CEILING, CEILING_CIPHER = "warren", "null cipher", "ceiling (no cipher)", "ceiling (ipsec-mb)"
 TAILSCALE, GO, GOTATUN, BORINGTUN = "Tailscale's fork", "wireguard-go", "gotatun", "boringtun"
 RIVALS = [TAILSCALE, GO, GOTATUN, BORINGTUN]
 
@@ -61,7 +61,7 @@ def own(workers):
     default = os.environ.get("WARREN_WORKERS")
     found = [Program(WARREN, [tunnel], version=version + (f", WARREN_WORKERS={default}" if default else ""))]
     for n in workers:
-        found.append(Program(f"warren, {n} worker{'s' if n != '1' else ''}", [tunnel], {"WARREN_WORKERS": n}, version))
+        found.append(Program(f"warren ({n} worker{'s' if n != '1' else ''})", [tunnel], {"WARREN_WORKERS": n}, version))
     found.append(Program(NULL, [bench_program("warren-tunnel-null")], {"WARREN_BENCH_NULL_CIPHER": "1"}, version))
     return found
 
