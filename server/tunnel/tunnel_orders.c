@@ -162,18 +162,20 @@ retired_release(struct tunnel *tunnel)
 }
 
 /*
- * An order that was not given yet may be to forget what is about to be freed, so that no epoch is published
- * before it is.
+ * An order that was not given yet may be to forget what is about to be freed, so that nothing is before it is:
+ * not even by the word of a worker that is asleep, which is only that it looks at nothing until it has obeyed
+ * what is in its ring.
  */
 static void
 epoch_settle(struct tunnel *tunnel)
 {
-	const uint64_t epoch = wg_epoch(tunnel->device);
-	uint64_t seen = epoch;
+	uint64_t epoch, seen;
 
-	if (!any_waits(tunnel))
-		for (unsigned i = 0; i < tunnel->config.workers; i++)
-			worker_epoch_set(tunnel->workers[i], epoch);
+	if (any_waits(tunnel))
+		return;
+	seen = epoch = wg_epoch(tunnel->device);
+	for (unsigned i = 0; i < tunnel->config.workers; i++)
+		worker_epoch_set(tunnel->workers[i], epoch);
 	for (unsigned i = 0; i < tunnel->config.workers; i++)
 		seen = MIN(seen, worker_epoch(tunnel->workers[i]));
 	wg_reclaim(tunnel->device, seen);
