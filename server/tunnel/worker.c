@@ -213,13 +213,6 @@ serve(struct worker *worker, const struct epoll_event *event)
 	}
 }
 
-/* What waited is padded to the MTU of the first domain. */
-static unsigned
-flush_mtu(const struct worker *worker)
-{
-	return worker->domains[0] ? worker_mtu(worker->domains[0], LINK_OPEN) : 0;
-}
-
 static void
 turn(struct worker *worker)
 {
@@ -245,7 +238,7 @@ turn(struct worker *worker)
 		worker_handoffs_take(worker);
 	for (int i = 0; i < n; i++)
 		serve(worker, &events[i]);
-	path_flush(worker->path, flush_mtu(worker), worker->now, send_copy, worker);
+	path_flush(worker->path, worker->now, send_copy, worker);
 	if (!sender_empty(worker->sender))
 		worker_send(worker);
 	if (worker->config.count > 1)

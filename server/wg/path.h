@@ -96,7 +96,7 @@ typedef void path_send_fn(void *ctx, struct wg_peer_id peer, const struct wg_rou
 			  struct path_out *out, unsigned n);
 
 /* Sends staged packets whose session has come, and keepalives that were ordered. */
-void path_flush(struct wg_path *path, uint32_t mtu, struct wg_now now, path_send_fn *send, void *ctx);
+void path_flush(struct wg_path *path, struct wg_now now, path_send_fn *send, void *ctx);
 
 /* Up to @max reports that are due.  The rest stays, and merges with what comes. */
 unsigned path_reports(struct wg_path *path, struct wg_now now, struct wg_report *out, unsigned max);

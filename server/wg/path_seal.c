@@ -23,11 +23,15 @@ padding(uint32_t len, uint32_t mtu)
 	return padded - len;
 }
 
-/* 0: no bound. */
+/*
+ * The peer's own MTU bounds what fits it.  What does not (it may be cut on the way) is padded as without it,
+ * so that no message is longer than path_message_len() says.
+ */
 static uint32_t
-mtu_least(const struct path_peer *peer, uint32_t mtu)
+padding_of(const struct path_peer *peer, uint32_t len, uint32_t mtu)
 {
-	return peer->mtu != 0 && (mtu == 0 || peer->mtu < mtu) ? peer->mtu : mtu;
+	return padding(len,
+		       peer->mtu != 0 && len <= peer->mtu && (mtu == 0 || peer->mtu < mtu) ? peer->mtu : mtu);
 }
 
 uint32_t
@@ -38,14 +42,15 @@ path_message_len(uint32_t len, uint32_t mtu)
 
 /* A chunk of at most PATH_RUN packets.  Returns the bytes of the messages. */
 static uint64_t
-seal_chunk(struct wg_path *path, struct session *session, struct path_out *out, unsigned n, uint32_t mtu)
+seal_chunk(struct wg_path *path, const struct path_peer *peer, struct session *session, struct path_out *out,
+	   unsigned n, uint32_t mtu)
 {
 	uint64_t bytes = 0, counter = session->counter;
 
 	session->counter += n;
 	for (unsigned i = 0; i < n; i++, counter++) {
 		uint8_t *message = out[i].data, *packet = message + WG_DATA_HEADER;
-		const uint32_t len = out[i].len, pad = padding(len, mtu);
+		const uint32_t len = out[i].len, pad = padding_of(peer, len, mtu);
 
 		out[i].tos = inner_encapsulate(packet, len);
 		out[i].len = len + pad + WG_DATA_OVERHEAD;
@@ -84,7 +89,7 @@ seal_run(struct wg_path *path, struct path_peer *peer, struct session *session, 
 	uint64_t bytes = 0;
 
 	for (unsigned done = 0; done < n; done += PATH_RUN)
-		bytes += seal_chunk(path, session, out + done, MIN(n - done, (unsigned)PATH_RUN), mtu);
+		bytes += seal_chunk(path, peer, session, out + done, MIN(n - done, (unsigned)PATH_RUN), mtu);
 	path_note_sent(path, peer, data, bytes, now);
 	if (rekey_due(session, now))
 		path_note(path, peer, WG_REPORT_HANDSHAKE_WANTED, now);
@@ -92,7 +97,7 @@ seal_run(struct wg_path *path, struct path_peer *peer, struct session *session, 
 
 /* Returns 0, or the drop, negated, if none of them can wait. */
 static int
-stage(struct wg_path *path, struct path_peer *peer, const struct path_out *out, unsigned n)
+stage(struct wg_path *path, struct path_peer *peer, const struct path_out *out, unsigned n, uint32_t mtu)
 {
 	unsigned too_long = 0, pushed_out = 0;
 
@@ -101,7 +106,7 @@ stage(struct wg_path *path, struct path_peer *peer, const struct path_out *out, 
 			too_long++;
 		else
 			pushed_out += staged_push(&path->staged, &peer->staged, out[i].data + WG_DATA_HEADER,
-						  out[i].len);
+						  out[i].len, mtu);
 	}
 	if (too_long > 0)
 		wg_count(&path->counters, WG_DROP_TOO_LONG, too_long);
@@ -134,7 +139,7 @@ rate_take(struct wg_path *path, struct path_peer *peer, const struct path_out *o
 		return n;
 	bucket_fill(tx, now.boot);
 	while (passed < n &&
-	       bucket_take(tx, out[passed].len + padding(out[passed].len, mtu) + WG_DATA_OVERHEAD))
+	       bucket_take(tx, WG_DATA_OVERHEAD + out[passed].len + padding_of(peer, out[passed].len, mtu)))
 		passed++;
 	if (passed < n)
 		wg_count(&path->counters, WG_DROP_RATE, n - passed);
@@ -156,7 +161,6 @@ path_seal(struct wg_path *path, struct wg_peer_id id, struct path_out *out, unsi
 		wg_count(&path->counters, why, n);
 		return -(int)why;
 	}
-	mtu = mtu_least(peer, mtu);
 	n = rate_take(path, peer, out, n, mtu, now);
 	if (n == 0)
 		return -(int)WG_DROP_RATE;
@@ -167,7 +171,7 @@ path_seal(struct wg_path *path, struct wg_peer_id id, struct path_out *out, unsi
 		return (int)n;
 	}
 
-	r = stage(path, peer, out, n);
+	r = stage(path, peer, out, n, mtu);
 	if (session)
 		path_ready(path, peer);
 	else
@@ -177,11 +181,12 @@ path_seal(struct wg_path *path, struct wg_peer_id id, struct path_out *out, unsi
 
 /* What waits, in order, in batches of at most PATH_RUN; they leave the queue as they are sent. */
 static void
-flush_staged(struct wg_path *path, struct path_peer *peer, struct session *session, uint32_t mtu,
-	     struct wg_now now, path_send_fn *send, void *ctx)
+flush_staged(struct wg_path *path, struct path_peer *peer, struct session *session, struct wg_now now,
+	     path_send_fn *send, void *ctx)
 {
 	while (peer->staged.count > 0) {
-		const unsigned n = staged_peek(&path->staged, &peer->staged, path->outs, PATH_RUN);
+		uint32_t mtu;
+		const unsigned n = staged_peek(&path->staged, &peer->staged, path->outs, PATH_RUN, &mtu);
 
 		seal_run(path, peer, session, path->outs, n, mtu, now);
 		send(ctx, peer->id, path_route(path, peer), path->outs, n);
@@ -190,8 +195,7 @@ flush_staged(struct wg_path *path, struct path_peer *peer, struct session *sessi
 }
 
 static void
-flush_peer(struct wg_path *path, struct path_peer *peer, uint32_t mtu, struct wg_now now, path_send_fn *send,
-	   void *ctx)
+flush_peer(struct wg_path *path, struct path_peer *peer, struct wg_now now, path_send_fn *send, void *ctx)
 {
 	const enum wg_drop why = path_refuses(peer, now);
 	struct session *session;
@@ -207,24 +211,23 @@ flush_peer(struct wg_path *path, struct path_peer *peer, uint32_t mtu, struct wg
 	}
 	if (!route_known(&peer->route)) /* when it is, the peer will be ready again */
 		return;
-	mtu = mtu_least(peer, mtu);
 	if (peer->staged.count > 0) {
-		flush_staged(path, peer, session, mtu, now, send, ctx);
+		flush_staged(path, peer, session, now, send, ctx);
 	} else if (peer->empty) {
 		path->outs[0] = (struct path_out){.data = path->keepalive};
-		seal_run(path, peer, session, path->outs, 1, mtu, now);
+		seal_run(path, peer, session, path->outs, 1, 0, now);
 		send(ctx, peer->id, path_route(path, peer), path->outs, 1);
 	}
 	peer->empty = false;
 }
 
 void
-path_flush(struct wg_path *path, uint32_t mtu, struct wg_now now, path_send_fn *send, void *ctx)
+path_flush(struct wg_path *path, struct wg_now now, path_send_fn *send, void *ctx)
 {
 	struct path_peer *peer;
 
 	while ((peer = TAILQ_FIRST(&path->ready))) {
 		path_unready(path, peer);
-		flush_peer(path, peer, mtu, now, send, ctx);
+		flush_peer(path, peer, now, send, ctx);
 	}
 }

@@ -10,7 +10,7 @@
 struct staged_slot {
 	uint32_t older, newer; /* of all; free slots use newer */
 	uint32_t behind;       /* the next of the same queue */
-	uint32_t len;
+	uint32_t len, mtu;
 	struct staged_queue *queue;
 };
 
@@ -84,7 +84,8 @@ make_room(struct staged *staged, struct staged_queue *queue)
 }
 
 unsigned
-staged_push(struct staged *staged, struct staged_queue *queue, const uint8_t *packet, uint32_t len)
+staged_push(struct staged *staged, struct staged_queue *queue, const uint8_t *packet, uint32_t len,
+	    uint32_t mtu)
 {
 	const unsigned gone = make_room(staged, queue);
 	const uint32_t at = staged->free;
@@ -92,7 +93,7 @@ staged_push(struct staged *staged, struct staged_queue *queue, const uint8_t *pa
 
 	assert(len <= staged->packet_max);
 	staged->free = slot->newer;
-	*slot = (struct staged_slot){.older = staged->newest, .len = len, .queue = queue};
+	*slot = (struct staged_slot){.older = staged->newest, .len = len, .mtu = mtu, .queue = queue};
 	memcpy(slot_memory(staged, at) + WG_DATA_HEADER, packet, len);
 
 	*(staged->newest ? &staged->slots[staged->newest - 1].newer : &staged->oldest) = at;
@@ -104,11 +105,14 @@ staged_push(struct staged *staged, struct staged_queue *queue, const uint8_t *pa
 }
 
 unsigned
-staged_peek(const struct staged *staged, const struct staged_queue *queue, struct path_out *out, unsigned max)
+staged_peek(const struct staged *staged, const struct staged_queue *queue, struct path_out *out, unsigned max,
+	    uint32_t *mtu)
 {
 	unsigned n = 0;
 
-	for (uint32_t at = queue->first; at != 0 && n < max; at = staged->slots[at - 1].behind)
+	*mtu = queue->first != 0 ? staged->slots[queue->first - 1].mtu : 0;
+	for (uint32_t at = queue->first; at != 0 && n < max && staged->slots[at - 1].mtu == *mtu;
+	     at = staged->slots[at - 1].behind)
 		out[n++] =
 			(struct path_out){.data = slot_memory(staged, at), .len = staged->slots[at - 1].len};
 	return n;

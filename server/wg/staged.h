@@ -25,12 +25,16 @@ struct staged_queue {
 int staged_init(struct staged *staged, uint32_t slots, uint32_t packet_max) _must_check_;
 void staged_done(struct staged *staged);
 
-/* Copies a packet of at most packet_max bytes.  Returns how many older ones had to go: 0 or 1. */
-unsigned staged_push(struct staged *staged, struct staged_queue *queue, const uint8_t *packet, uint32_t len);
+/*
+ * Copies a packet of at most packet_max bytes, that came from an interface of that MTU.  Returns how many
+ * older ones had to go: 0 or 1.
+ */
+unsigned staged_push(struct staged *staged, struct staged_queue *queue, const uint8_t *packet, uint32_t len,
+		     uint32_t mtu);
 
-/* The first up to @max packets, in place, with the room that sealing needs. */
+/* The first up to @max packets that have one MTU, in place, with the room that sealing needs. */
 unsigned staged_peek(const struct staged *staged, const struct staged_queue *queue, struct path_out *out,
-		     unsigned max);
+		     unsigned max, uint32_t *mtu);
 
 /* Drops the first @n, and wipes them.  @n is at most the count. */
 void staged_pop(struct staged *staged, struct staged_queue *queue, unsigned n);

@@ -604,7 +604,7 @@ what_comes_while_others_wait_waits_behind_them(void **state)
 		assert_int_equal(path_seal(f.rig.path[0], view.id, &out, 1, 1420, false, f.rig.now, &route),
 				 0);
 	}
-	path_flush(f.rig.path[0], 1420, f.rig.now, flush_collect, &sent);
+	path_flush(f.rig.path[0], f.rig.now, flush_collect, &sent);
 	assert_int_equal(sent, 6);
 }
 

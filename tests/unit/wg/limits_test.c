@@ -262,6 +262,50 @@ padding_stops_at_the_peers_mtu(void **state)
 	}
 }
 
+/* IPv4 that may be cut on the way passes, however narrow the peer is; rig.c gives each no more room than was
+ * said. */
+static void
+what_is_longer_than_the_peers_mtu_is_padded_as_without_it(void **state)
+{
+	uint8_t packet[RIG_MTU];
+
+	for (uint16_t mtu = 576; mtu <= RIG_MTU; mtu += 29) {
+		wg_peer_mtu_set(f.rig.device, f.peer, mtu, rig_effects(&f.rig));
+		rig_pump(&f.rig);
+		for (unsigned len = mtu + 1U; len <= RIG_MTU; len += 31) {
+			rig_empty(&f.rig);
+			packet4(packet, GATE_IP, FOREIGN_IP, len, 1);
+			assert_int_equal(rig_packet(&f.rig, packet, len), 1);
+			assert_int_equal(f.rig.out[0].len, path_message_len(len, RIG_MTU));
+		}
+	}
+}
+
+/* What waits keeps the MTU of where it came from. */
+static void
+what_waited_is_padded_by_its_own_mtu(void **state)
+{
+	static const uint32_t mtus[] = {1300, 1300, 1301, 1420, 0};
+	uint8_t packet[1300], response[ORACLE_RESPONSE];
+
+	rig_run(&f.rig, SECONDS(200)); /* the session is too old */
+	rig_empty(&f.rig);
+	for (unsigned i = 0; i < ARRAY_LEN(mtus); i++) {
+		f.rig.mtu = mtus[i];
+		packet4(packet, GATE_IP, FOREIGN_IP, 1298, i);
+		assert_int_equal(rig_packet(&f.rig, packet, 1298), 0);
+	}
+	f.rig.mtu = RIG_MTU;
+	assert_true(
+		oracle_take_initiation(&f.o, rig_one(&f.rig, WG_MSG_INITIATION)->data, WG_INITIATION_LEN));
+	oracle_response(&f.o, response);
+	rig_empty(&f.rig);
+	assert_int_equal(rig_datagram(&f.rig, response, sizeof(response), FOREIGN_AT), WG_DROP_NONE);
+	assert_int_equal(f.rig.n_out, ARRAY_LEN(mtus));
+	for (unsigned i = 0; i < ARRAY_LEN(mtus); i++)
+		assert_int_equal(f.rig.out[i].len, path_message_len(1298, mtus[i]));
+}
+
 /* A bucket is looked at at any moments: over any stretch of time it lets pass depth + rate × time, and no
  * less. */
 static void
@@ -312,6 +356,8 @@ main(void)
 		TEST(what_waits_for_a_handshake_was_charged_once),
 		TEST(limits_are_shown_and_the_same_again_orders_nothing),
 		TEST(padding_stops_at_the_peers_mtu),
+		TEST(what_is_longer_than_the_peers_mtu_is_padded_as_without_it),
+		TEST(what_waited_is_padded_by_its_own_mtu),
 		cmocka_unit_test(a_bucket_keeps_its_rate_however_often_it_is_asked),
 	};
 

@@ -348,7 +348,7 @@ rig_pump(struct rig *rig)
 			struct wg_report reports[8];
 			unsigned n;
 
-			path_flush(rig->path[i], rig->mtu, rig->now, flush_send, rig);
+			path_flush(rig->path[i], rig->now, flush_send, rig);
 			n = path_reports(rig->path[i], rig->now, reports, ARRAY_LEN(reports));
 			assert_true(n <= ARRAY_LEN(reports));
 			for (unsigned k = 0; k < n; k++) {
@@ -510,7 +510,9 @@ int
 rig_packet_in(struct rig *rig, struct wg_domain *domain, const void *packet, size_t len, bool quarantine)
 {
 	const struct wg_peer_id peer = peer_for(domain, packet, len);
-	uint8_t *room = malloc(WG_DATA_HEADER + len + PATH_TAIL);
+	uint8_t *room =
+		malloc(path_message_len((uint32_t)len, rig->mtu)); /* exactly: a byte beyond it is seen */
+	;
 	struct path_out out = {.data = room, .len = (uint32_t)len};
 	const struct wg_route *route = NULL;
 	int r;
