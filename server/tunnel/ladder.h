@@ -33,6 +33,7 @@ enum rung_state {
 
 struct ladder_rung {
 	_Atomic uint8_t state, logged; /* logged: a bit a state */
+	_Atomic bool worked;           /* ladder_worked() */
 	_Atomic uint32_t downs, ups, figure;
 	_Atomic nsec_t retry_at; /* DOWN: when; NSEC_NEVER: not */
 };
@@ -61,6 +62,12 @@ ladder_on(const struct ladder *ladder, enum rung rung)
 	return ladder_get(ladder, rung) == RUNG_ON;
 }
 
+static inline bool
+ladder_has_worked(const struct ladder *ladder, enum rung rung)
+{
+	return atomic_load_explicit(&ladder->rungs[rung].worked, memory_order_relaxed);
+}
+
 /* Whether a rung that is down should be tried now: followed by ladder_up() or ladder_down(). */
 bool ladder_due(const struct ladder *ladder, enum rung rung, nsec_t now);
 
@@ -86,6 +93,14 @@ void ladder_lost(struct ladder *ladder, enum rung rung, int error);
 
 /* It works again. */
 void ladder_up(struct ladder *ladder, enum rung rung);
+
+/* Notes that it did its work once, so that what comes later is not taken for its absence. */
+static inline void
+ladder_worked(struct ladder *ladder, enum rung rung)
+{
+	if (!ladder_has_worked(ladder, rung))
+		atomic_store_explicit(&ladder->rungs[rung].worked, true, memory_order_relaxed);
+}
 
 /* PEER_PATH, PEER_ANSWERS: so many more peers, or fewer, are without.  Their figure is how many are. */
 void ladder_peers(struct ladder *ladder, enum rung rung, int more);

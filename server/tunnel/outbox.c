@@ -6,6 +6,7 @@
 
 #include "base/errors.h"
 #include "base/log.h"
+#include "server/tunnel/mmsg.h"
 
 bool
 outbox_add(struct outbox *outbox, const struct wg_datagram *datagram, nsec_t now)
@@ -73,7 +74,7 @@ refused(struct outbox_message *message, int r, void (*source_dead)(void *ctx, st
 
 /* What was sent, or will never be, has no length any more. */
 static void
-family_flush(struct outbox *outbox, const struct udp *udp, enum udp_family family,
+family_flush(struct outbox *outbox, const struct udp *udp, enum udp_family family, struct ladder *ladder,
 	     void (*source_dead)(void *ctx, struct wg_peer_id peer), void *ctx)
 {
 	static struct call call; /* the control thread's */
@@ -84,13 +85,13 @@ family_flush(struct outbox *outbox, const struct udp *udp, enum udp_family famil
 		call_fill(&call, outbox, family);
 		if (call.n == 0)
 			return;
-		r = udp->fd[family] < 0 ? -EAFNOSUPPORT
-					: sendmmsg(udp->fd[family], call.entries, call.n, MSG_DONTWAIT);
+		r = udp->fd[family] < 0
+			    ? -EAFNOSUPPORT
+			    : mmsg_send(ladder, &mmsg_system, udp->fd[family], call.entries, call.n);
 		for (int i = 0; i < r; i++)
 			call.which[i]->len = 0;
 		if (r >= 0)
 			continue;
-		r = udp->fd[family] < 0 ? r : -errno;
 		if (r == -EAGAIN)
 			return;
 		if (r != -EINTR)
@@ -116,13 +117,13 @@ compact(struct outbox *outbox, nsec_t now)
 }
 
 void
-outbox_flush(struct outbox *outbox, const struct udp *udp, nsec_t now,
+outbox_flush(struct outbox *outbox, const struct udp *udp, struct ladder *ladder, nsec_t now,
 	     void (*source_dead)(void *ctx, struct wg_peer_id peer), void *ctx)
 {
 	if (outbox->n == 0)
 		return;
 	for (unsigned i = 0; i < UDP_FAMILIES; i++)
-		family_flush(outbox, udp, i, source_dead, ctx);
+		family_flush(outbox, udp, i, ladder, source_dead, ctx);
 	compact(outbox, now);
 }
 

@@ -35,7 +35,7 @@ bool outbox_add(struct outbox *outbox, const struct wg_datagram *datagram, nsec_
  * Sends what is kept, as far as the sockets take it.  @source_dead: the cached source of that peer failed,
  * and its message went without; forget that source.
  */
-void outbox_flush(struct outbox *outbox, const struct udp *udp, nsec_t now,
+void outbox_flush(struct outbox *outbox, const struct udp *udp, struct ladder *ladder, nsec_t now,
 		  void (*source_dead)(void *ctx, struct wg_peer_id peer), void *ctx);
 
 /* When to do so again; NSEC_NEVER: nothing is kept. */

@@ -49,7 +49,6 @@ struct sender {
 	unsigned n_alone;
 	nsec_t alone_until; /* of the first of them */
 	struct alone alone[ALONE_SETS][ALONE_WAYS];
-	bool sendmmsg_worked;
 
 	struct mmsghdr entries[ENTRIES];
 	unsigned segments[ENTRIES];
@@ -70,10 +69,8 @@ sender_new(const struct sender_config *config, struct sender **ret)
 		return -ENOMEM;
 	memset(sender, 0, sizeof(*sender));
 	sender->config = *config;
-	if (!sender->config.sendmmsg)
-		sender->config.sendmmsg = sendmmsg;
-	if (!sender->config.sendmsg)
-		sender->config.sendmsg = sendmsg;
+	if (!sender->config.calls.sendmmsg)
+		sender->config.calls = mmsg_system;
 	ladder_probed(config->stats->ladder, RUNG_SENDMMSG, true, 0);
 	*ret = sender;
 	return 0;
@@ -417,32 +414,6 @@ hopeless(const struct sender *sender, const struct batch *batch, nsec_t now)
 	return now - batch->sealed > SENDER_PATIENCE ? WG_DROP_SEND_LATE : WG_DROP_NONE;
 }
 
-/*
- * Returns how many entries were taken, or a negated errno of the first.  EPERM is a firewall's word for this
- * datagram as well as a seccomp filter's for this call: if the first sendmmsg() ever says so and sendmsg()
- * does not, it is the filter.
- */
-static int
-entries_send(struct sender *sender, int fd, unsigned n)
-{
-	struct ladder *ladder = sender->config.stats->ladder;
-	int error = 0;
-
-	if (ladder_get(ladder, RUNG_SENDMMSG) != RUNG_DOWN) {
-		const int r = sender->config.sendmmsg(fd, sender->entries, n, 0);
-
-		sender->sendmmsg_worked |= r > 0;
-		error = r < 0 ? errno : EAGAIN;
-		if (r > 0 || (error != ENOSYS && error != EPERM))
-			return r > 0 ? r : -error;
-	}
-	if (sender->config.sendmsg(fd, &sender->entries[0].msg_hdr, 0) < 0)
-		return -errno;
-	if (error == ENOSYS || (error == EPERM && !sender->sendmmsg_worked))
-		ladder_lost(ladder, RUNG_SENDMMSG, error);
-	return 1;
-}
-
 int
 sender_flush(struct sender *sender, nsec_t now)
 {
@@ -457,7 +428,9 @@ sender_flush(struct sender *sender, nsec_t now)
 			batch_lose(sender, batch->n, why);
 			continue;
 		}
-		r = entries_send(sender, sender->config.udp->fd[family], entries_fill(sender, family, now));
+		r = mmsg_send(sender->config.stats->ladder, &sender->config.calls,
+			      sender->config.udp->fd[family], sender->entries,
+			      entries_fill(sender, family, now));
 		if (r > 0)
 			entries_gone(sender, family, (unsigned)r);
 		else if (r == -EAGAIN || r == -EWOULDBLOCK)

@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 
+#include "server/tunnel/mmsg.h"
 #include "server/tunnel/udp.h"
 #include "server/wg/values.h"
 
@@ -43,9 +44,7 @@ struct sender_config {
 	/* a batch is about to go: false if that peer never answers them; NULL: it may */
 	bool (*may_batch)(void *ctx, struct wg_peer_id peer, nsec_t now);
 	void *ctx;
-	/* NULL: the system's */
-	int (*sendmmsg)(int fd, struct mmsghdr *msgs, unsigned n, int flags);
-	ssize_t (*sendmsg)(int fd, const struct msghdr *msg, int flags);
+	struct mmsg_calls calls; /* NULL: the system's */
 };
 
 int sender_new(const struct sender_config *config, struct sender **ret) _must_check_;

@@ -65,7 +65,7 @@ outbox_empty(struct tunnel *tunnel)
 {
 	const struct udp udp = port_udp(&tunnel->port, 0);
 
-	outbox_flush(&tunnel->outbox, &udp, clock_boottime(), source_dead, tunnel);
+	outbox_flush(&tunnel->outbox, &udp, &tunnel->ladder, clock_boottime(), source_dead, tunnel);
 }
 
 static void

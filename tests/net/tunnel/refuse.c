@@ -73,6 +73,23 @@ rules(void)
 	return at;
 }
 
+static bool
+about(const struct rule *rule, enum call call, uint32_t of, uint32_t name, uint32_t bits)
+{
+	return rule->call == call && (rule->of & of) == rule->of && (!rule->name || rule->name == name) &&
+	       (!rule->mask || rule->mask & bits) && rule->left > 0;
+}
+
+/* Whether something is to be answered; it is not yet. */
+static bool
+has_answer(enum call call, uint32_t of)
+{
+	for (const struct rule *rule = rules(); rule < rules() + RULES; rule++)
+		if (about(rule, call, of, 0, 0))
+			return true;
+	return false;
+}
+
 /* What is to be answered, 0: what the kernel says. */
 static int
 answer(enum call call, uint32_t of, uint32_t name, uint32_t bits)
@@ -80,8 +97,7 @@ answer(enum call call, uint32_t of, uint32_t name, uint32_t bits)
 	for (struct rule *rule = rules(); rule < rules() + RULES; rule++) {
 		uint32_t left = rule->left;
 
-		if (rule->call != call || (rule->of & of) != rule->of || (rule->name && rule->name != name) ||
-		    (rule->mask && !(rule->mask & bits)))
+		if (!about(rule, call, of, name, bits))
 			continue;
 		while (left > 0 && left != UINT32_MAX &&
 		       !atomic_compare_exchange_weak(&rule->left, &left, left - 1))
@@ -117,31 +133,20 @@ of_message(const struct msghdr *msg)
 	return of;
 }
 
-/* As the kernel: an error counts only if it is of the first, else what came before it is what was sent. */
+/* As the kernel: an error is told of the first only, else what came before it is what was sent. */
 int
 sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 {
-	for (unsigned i = 0; i < n; i++) {
-		const int what = answer(SENDMMSG, of_message(&msgs[i].msg_hdr), 0, 0);
+	const int what = answer(SENDMMSG, of_message(&msgs[0].msg_hdr), 0, 0);
+	unsigned before = 1;
 
-		if (what == 0)
-			continue;
-		if (what == SHORT) {
-			n = i + 1;
-		} else if (what == SWALLOW) {
-			if (i > 0) {
-				n = i;
-				break;
-			}
-			return 1;
-		} else {
-			if (i == 0)
-				return fail(what);
-			n = i;
-		}
-		break;
-	}
-	return (int)syscall(SYS_sendmmsg, fd, msgs, n, flags);
+	if (what > 0)
+		return fail(what);
+	if (what == SWALLOW || what == SHORT)
+		return what == SWALLOW ? 1 : (int)syscall(SYS_sendmmsg, fd, msgs, 1, flags);
+	while (before < n && !has_answer(SENDMMSG, of_message(&msgs[before].msg_hdr)))
+		before++;
+	return (int)syscall(SYS_sendmmsg, fd, msgs, before, flags);
 }
 
 ssize_t

@@ -515,8 +515,7 @@ without_sendmmsg_each_leaves_by_itself(void **state)
 		const struct sender_config config = {.udp = &sockets,
 						     .stats = &stats,
 						     .source_clear = source_cleared,
-						     .sendmmsg = filtered_sendmmsg,
-						     .sendmsg = kernel_sendmsg};
+						     .calls = {filtered_sendmmsg, kernel_sendmsg}};
 
 		sender_free(sender);
 		assert_int_equal(sender_new(&config, &fresh), 0);
@@ -767,8 +766,7 @@ whatever_the_system_answers_each_leaves_once_or_is_counted(void **state)
 					     .stats = &stats,
 					     .source_clear = source_cleared,
 					     .may_batch = may_batch,
-					     .sendmmsg = model_sendmmsg,
-					     .sendmsg = model_sendmsg};
+					     .calls = {model_sendmmsg, model_sendmsg}};
 	nsec_t now = SECONDS(1);
 
 	sender_free(sender);
@@ -804,8 +802,7 @@ setup(void **state)
 					     .stats = &stats,
 					     .source_clear = source_cleared,
 					     .may_batch = may_batch,
-					     .sendmmsg = filtered_sendmmsg,
-					     .sendmsg = kernel_sendmsg};
+					     .calls = {filtered_sendmmsg, kernel_sendmsg}};
 
 	memset(&stats, 0, sizeof(stats));
 	memset(&ladder, 0, sizeof(ladder));
