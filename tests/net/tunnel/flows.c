@@ -3,10 +3,10 @@
  *
  *     flows LOCAL REMOTE PORT FLOWS RATE SECONDS
  *
- * runs at both ends, and begins with SIGUSR1.  Every second flow sends superframes (UDP_SEGMENT), the others
- * single datagrams.  A flow's numbers rise by one; the other end counts those that came late (a higher one
- * was there before) or again.  When the time is over each flow says how many it sent, several times, so that
- * loss is known too.  The last line of the output is a JSON object of figures.
+ * runs at both ends, begins with SIGUSR1, and ends early with SIGUSR2.  Every second flow sends superframes
+ * (UDP_SEGMENT), the others single datagrams.  A flow's numbers rise by one; the other end counts those that
+ * came late (a higher one was there before) or again.  When the time is over each flow says how many it sent,
+ * several times, so that loss is known too.  The last line of the output is a JSON object of figures.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -60,6 +60,7 @@ static struct sending sending[FLOWS_MAX];
 static struct receiving receiving[FLOWS_MAX];
 static unsigned flows;
 static atomic_bool all_ended;
+static volatile sig_atomic_t enough;
 
 static void
 fail(const char *what)
@@ -206,13 +207,19 @@ until(uint64_t when)
 		continue;
 }
 
+static void
+enough_of_it(int number)
+{
+	enough = 1;
+}
+
 static uint64_t
 traffic(uint64_t rate, uint64_t seconds)
 {
 	const uint64_t begin = now_ns(), end = begin + seconds * 1000000000;
 	uint64_t sent = 0;
 
-	for (unsigned i = 0; now_ns() < end; i = (i + 1) % flows) {
+	for (unsigned i = 0; !enough && now_ns() < end; i = (i + 1) % flows) {
 		sent += flow_send(i, NUMBERED);
 		until(begin + sent * 1000000000 / rate);
 	}
@@ -282,6 +289,7 @@ main(int argc, char *argv[])
 		fail("bind");
 	for (unsigned i = 0; i < flows; i++)
 		flow_open(i, &anywhere, &there, len);
+	signal(SIGUSR2, enough_of_it);
 	sigemptyset(&go);
 	sigaddset(&go, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &go, NULL);

@@ -6,7 +6,8 @@ import signal
 
 from crowd import Client, begin, last_line, move
 from lab import main, need, skip, test, wait_until
-from wires import Side, figures, hexadecimal, iperf, ours, psk, uapi
+from strangers import Attacker
+from wires import Side, figures, hexadecimal, ours, uapi
 
 FLOWS, RATE, SECONDS = 8, 800, 6
 
@@ -54,11 +55,11 @@ def changes(gateway, clients, round):
         say(f"public_key={key}\nremove=true\n")
 
 
-def race(lab, workers):
+def race(lab, workers, **more):
     if os.environ.get("WARREN_SANITIZER") != "thread":
         skip("not a build with ThreadSanitizer")
     need("wg", "setarch", "iperf3", "ethtool")
-    env = {"WARREN_WORKERS": str(workers)}
+    env = {"WARREN_WORKERS": str(workers), **more}
     gateway = Watched(lab, "g", 200, env).start()
     clients = [Client(lab, n, ours()) for n in (1, 2)]
     flows = []
@@ -72,8 +73,10 @@ def race(lab, workers):
     bulk = gateway.ns.start("iperf3", "-s", "-1", "--forceflush")
     bulk.wait_for("listening")
     sender = clients[0].ns.start("iperf3", "-c", gateway.inner4, "-t", 3)
+    attacker = Attacker(lab, gateway, 8)
     for n in range(4):
         changes(gateway, clients, n)
+    attacker.process.stop()
     gateway.set("listen-port", 51821)
     gateway.set("listen-port", 51820)
     for client in clients:
@@ -98,6 +101,11 @@ def two_workers_do_not_race(lab):
 @test
 def eight_workers_do_not_race(lab):
     race(lab, 8)
+
+
+@test
+def two_workers_without_steering_do_not_race(lab):
+    race(lab, 2, WARREN_STEERING="off", WARREN_QUEUES="1")
 
 
 main()
