@@ -1,6 +1,7 @@
 #include "server/sockets.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -8,6 +9,7 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "server/proc/listen.h"
 
 #define INHERITED_FIRST 3 /* SD_LISTEN_FDS_START */
@@ -164,26 +166,84 @@ int
 sockets_open_unix(const struct config *config, const char *runtime_dir, struct kept *ret,
 		  struct socket_paths *paths, struct trouble *t)
 {
-	char uapi[CONFIG_PATH_LEN + 32];
-	int r;
+	char name[MESSAGE_NAME_MAX + 1];
+	int fd, r;
 
 	if (!kept_has(ret, "admin")) {
 		r = unix_open("WARREN_ADMIN_SOCKET", "admin", config->admin_socket, paths->admin, ret, t);
 		if (r < 0)
 			return r;
 	}
-	snprintf(uapi, sizeof(uapi), "%s/wg/" DEVICE ".sock", runtime_dir);
-	return unix_open("XDG_RUNTIME_DIR", "uapi:" DEVICE, uapi, paths->uapi, ret, t);
+	if (snprintf(paths->uapi, sizeof(paths->uapi), "%s/wg", runtime_dir) >= (int)sizeof(paths->uapi))
+		return trouble(t, -ENAMETOOLONG, "XDG_RUNTIME_DIR: its path is too long");
+	r = sockets_domain(paths, DEVICE, name, &fd, t);
+	return r < 0 ? r : keep(ret, name, fd, t);
+}
+
+/* The place of @ifname, or n_domains. */
+static size_t
+domain_place(const struct socket_paths *paths, const char *ifname)
+{
+	size_t i = 0;
+
+	while (i < paths->n_domains && strcmp(paths->domains[i], ifname) != 0)
+		i++;
+	return i;
+}
+
+static void
+domain_path(const struct socket_paths *paths, const char *ifname, char out[CONFIG_PATH_LEN + 32])
+{
+	snprintf(out, CONFIG_PATH_LEN + 32, "%s/%s.sock", paths->uapi, ifname);
+}
+
+int
+sockets_domain(struct socket_paths *paths, const char *ifname, char name[MESSAGE_NAME_MAX + 1], int *fd,
+	       struct trouble *t)
+{
+	char path[CONFIG_PATH_LEN + 32];
+	char(*domains)[IFNAMSIZ];
+	int r;
+
+	if (domain_place(paths, ifname) < paths->n_domains)
+		return -EEXIST;
+	domains = reallocarray(paths->domains, paths->n_domains + 1, sizeof(*domains));
+	if (!domains)
+		return trouble(t, -ENOMEM, "no memory");
+	paths->domains = domains;
+	domain_path(paths, ifname, path);
+	r = listen_unix("XDG_RUNTIME_DIR", path, fd, t);
+	if (r < 0)
+		return r;
+	text_copy(domains[paths->n_domains++], IFNAMSIZ, ifname);
+	snprintf(name, MESSAGE_NAME_MAX + 1, "uapi:%s", ifname);
+	return 0;
+}
+
+void
+sockets_domain_remove(struct socket_paths *paths, const char *ifname, char name[MESSAGE_NAME_MAX + 1])
+{
+	const size_t i = domain_place(paths, ifname);
+	char path[CONFIG_PATH_LEN + 32];
+
+	snprintf(name, MESSAGE_NAME_MAX + 1, "uapi:%.15s", ifname);
+	if (i == paths->n_domains)
+		return;
+	domain_path(paths, ifname, path);
+	unlink(path);
+	memmove(paths->domains[i], paths->domains[paths->n_domains - 1], IFNAMSIZ);
+	paths->n_domains--;
 }
 
 void
 sockets_remove(struct socket_paths *paths)
 {
-	char *const all[] = {paths->admin, paths->uapi};
+	char name[MESSAGE_NAME_MAX + 1];
 
-	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-		if (*all[i])
-			unlink(all[i]);
-		all[i][0] = '\0';
-	}
+	while (paths->n_domains)
+		sockets_domain_remove(paths, paths->domains[paths->n_domains - 1], name);
+	free(paths->domains);
+	if (*paths->admin)
+		unlink(paths->admin);
+	*paths = (struct socket_paths){0};
 }

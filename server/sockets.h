@@ -5,6 +5,8 @@
 #ifndef SERVER_SOCKETS_H
 #define SERVER_SOCKETS_H
 
+#include <net/if.h>
+
 #include "base/cleanup.h"
 #include "server/proc/config.h"
 #include "server/proc/kept.h"
@@ -12,9 +14,12 @@
 
 #define DEVICE "wg0" /* the first tenant's device */
 
-/* Where the Unix sockets are; empty: it was inherited, and is not ours to remove. */
+/* Where the Unix sockets are. */
 struct socket_paths {
-	char admin[CONFIG_PATH_LEN], uapi[CONFIG_PATH_LEN];
+	char admin[CONFIG_PATH_LEN]; /* empty: it was inherited, and is not ours to remove */
+	char uapi[CONFIG_PATH_LEN];  /* directory of those of the domains */
+	size_t n_domains;
+	char (*domains)[IFNAMSIZ]; /* owned */
 };
 
 /*
@@ -28,5 +33,13 @@ int sockets_open(struct config *config, char *const env[], struct kept *ret, str
 int sockets_open_unix(const struct config *config, const char *runtime_dir, struct kept *ret,
 		      struct socket_paths *paths, struct trouble *t) _must_check_;
 void sockets_remove(struct socket_paths *paths);
+
+/*
+ * The UAPI socket of the domain @ifname, and the end of it.  -EEXIST: there is one, @fd is not written.  Its
+ * name as kept is in @name.
+ */
+int sockets_domain(struct socket_paths *paths, const char *ifname, char name[MESSAGE_NAME_MAX + 1], int *fd,
+		   struct trouble *t) _must_check_;
+void sockets_domain_remove(struct socket_paths *paths, const char *ifname, char name[MESSAGE_NAME_MAX + 1]);
 
 #endif

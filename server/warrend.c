@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -27,6 +28,7 @@
 #include "server/banner.h"
 #include "server/children.h"
 #include "server/clash.h"
+#include "server/net/removal.h"
 #include "server/owner.h"
 #include "server/proc/child.h"
 #include "server/proc/datadir.h"
@@ -37,12 +39,14 @@
 #include "server/sockets.h"
 #include "server/store/cluster.h"
 
+#define DEVICES_PREFIX "tun:"
+
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 
 struct warrend {
 	struct config config;
 	char runtime_dir[CONFIG_PATH_LEN];
-	int lock;
+	int lock, nothing;            /* nothing: /dev/null */
 	struct private_key *identity; /* of secret_alloc() */
 	struct kept sockets;          /* until the supervisor keeps them */
 	struct socket_paths paths;
@@ -172,6 +176,31 @@ on_all_ready(void *arg, nsec_t now)
 	manager_tell("READY=1");
 }
 
+/* A domain's device came or went: its UAPI socket with it.  Without one the domain works as well. */
+static void
+on_device(void *arg, const char *ifname, bool there)
+{
+	struct warrend *w = arg;
+	char name[MESSAGE_NAME_MAX + 1];
+	struct trouble t;
+	int fd, r;
+
+	if (!there) {
+		sockets_domain_remove(&w->paths, ifname, name);
+		supervisor_drop(w->supervisor, name);
+		return;
+	}
+	r = sockets_domain(&w->paths, ifname, name, &fd, &t);
+	if (r == -EEXIST)
+		return;
+	if (r == 0)
+		r = supervisor_keep(w->supervisor, name, fd);
+	if (r < 0)
+		log_error("%s has no socket of its own: %s", ifname, *t.text ? t.text : error_words(r));
+	else
+		supervisor_offer(w->supervisor, name);
+}
+
 static void
 on_stopped(void *arg, nsec_t now)
 {
@@ -245,8 +274,11 @@ supervisor_fill(struct warrend *w)
 static int
 serve(struct warrend *w)
 {
-	const struct supervisor_events events = {
-		.arg = w, .config = on_config, .all_ready = on_all_ready, .stopped = on_stopped};
+	const struct supervisor_events events = {.arg = w,
+						 .config = on_config,
+						 .device = on_device,
+						 .all_ready = on_all_ready,
+						 .stopped = on_stopped};
 	int r;
 
 	r = loop_new(&w->loop);
@@ -266,18 +298,59 @@ serve(struct warrend *w)
 	return loop_run(w->loop);
 }
 
+static int
+burial_begin(const struct warrend *w, const struct kept *devices)
+{
+	struct removal removal = {0};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < devices->n; i++)
+		if (i == 0 || strcmp(devices->v[i].name, devices->v[i - 1].name) != 0)
+			r = removal_add(&removal, devices->v[i].name + strlen(DEVICES_PREFIX));
+	if (r == 0)
+		r = namespaces_enter(&w->ns, 1ULL << CAP_NET_ADMIN);
+	if (r == 0)
+		r = removal_run(&removal);
+	removal_done(&removal);
+	return r;
+}
+
+/*
+ * The kernel takes its time to close devices, and nobody is to wait for that at our end: a last process holds
+ * them open beyond us, deletes them, and is gone.  It has nothing else of ours in its hands.
+ */
+static void
+devices_bury(const struct warrend *w, struct kept *devices)
+{
+	const pid_t pid = devices->n ? fork() : -1;
+
+	if (pid == 0) {
+		setsid();
+		for (int fd = 0; fd <= STDERR_FILENO; fd++)
+			(void)dup2(w->nothing, fd);
+		_exit(burial_begin(w, devices) < 0);
+	}
+	kept_done(devices);
+}
+
 /* In reverse: nobody is left who uses what goes. */
 static void
 warrend_done(struct warrend *w)
 {
+	struct kept devices = {0};
+
+	if (w->supervisor && supervisor_release(w->supervisor, DEVICES_PREFIX "*", &devices) < 0)
+		log_error("some devices are closed here, which takes longer");
 	supervisor_free(w->supervisor);
 	loop_free(w->loop);
 	sockets_remove(&w->paths);
 	kept_done(&w->sockets);
 	cluster_free(w->cluster);
-	namespaces_done(&w->ns);
 	secret_free(w->identity);
 	closep(&w->lock);
+	devices_bury(w, &devices);
+	closep(&w->nothing);
+	namespaces_done(&w->ns);
 	config_done(&w->config);
 }
 
@@ -296,7 +369,10 @@ files_allow(void)
 static int
 gateway_main(const struct arguments *arguments, const struct config *config)
 {
-	struct warrend w = {.config = *config, .lock = -1, .ns = NAMESPACES_NONE};
+	struct warrend w = {.config = *config,
+			    .lock = -1,
+			    .nothing = open("/dev/null", O_RDWR | O_CLOEXEC),
+			    .ns = NAMESPACES_NONE};
 	struct trouble t = {""};
 	int r;
 

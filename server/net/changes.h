@@ -66,7 +66,7 @@ struct net_devices {
 bool net_devices_have(const struct net_devices *devices, const char *ifname);
 
 /*
- * A device of @kept that is no domain's any more is taken down and left.  -E2BIG: more changes than there is
+ * A device of @kept that is no domain's any more is taken down and bared; deleting it takes long (removal.h).  -E2BIG: more changes than there is
  * room for.
  */
 int changes_find(struct changes *ret, const struct net_plan *plan, const struct present *present,

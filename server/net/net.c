@@ -17,10 +17,12 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "base/errors.h"
 #include "base/log.h"
 #include "server/net/reconcile.h"
+#include "server/net/removal.h"
 #include "server/proc/child.h"
 #include "server/proc/loop.h"
 #include "server/proc/roles.h"
@@ -38,6 +40,9 @@ struct net {
 	int events, control; /* -1: not there */
 	struct loop_io *parent_io, *events_io, *control_io;
 	struct loop_timer *settle, *retry;
+	pid_t remover; /* 0: none */
+	int remover_fd;
+	struct loop_io *remover_io;
 	bool settling;
 	bool owes;                   /* a state that the channel had no room for */
 	struct net_plan *plan;       /* in force; NULL: none came yet */
@@ -125,6 +130,65 @@ state_tell_news(struct net *net)
 	return state_tell(net);
 }
 
+/* -- devices that no plan has any more -------------------------------------------------------------- */
+
+static bool
+device_is_planned(const struct net *net, const char *ifname)
+{
+	for (size_t i = 0; i < net->plan->n_domains; i++)
+		if (strcmp(net->plan->domains[i].ifname, ifname) == 0)
+			return true;
+	return false;
+}
+
+/* Those that are still there into @ret; those that are not, warrend is told of. */
+static int
+devices_condemn(struct net *net, struct removal *ret)
+{
+	struct net_devices *kept = &net->rc.kept;
+	size_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < kept->n; i++) {
+		const bool planned = device_is_planned(net, kept->v[i]);
+		const bool there = present_link(&net->rc.present, kept->v[i]);
+
+		if (r == 0 && !planned && there)
+			r = removal_add(ret, kept->v[i]);
+		if (r == 0 && !planned && !there) {
+			log_info("%s: gone", kept->v[i]);
+			r = child_send_tun_gone(&net->child, kept->v[i]);
+			if (r == 0)
+				continue;
+		}
+		memmove(kept->v[n++], kept->v[i], IFNAMSIZ);
+	}
+	kept->n = n;
+	return r == -EAGAIN ? 0 : r; /* told after the next look */
+}
+
+static void on_removed(void *arg, int fd, uint32_t events, nsec_t now);
+
+static void
+devices_remove(struct net *net)
+{
+	struct removal removal = {0};
+	int r;
+
+	if (!net->plan || net->remover)
+		return;
+	r = devices_condemn(net, &removal);
+	if (r == 0 && removal.n) {
+		r = removal_start(&removal, &net->remover_fd);
+		net->remover = r > 0 ? r : 0;
+	}
+	if (r > 0)
+		r = loop_io_add(net->loop, net->remover_fd, EPOLLIN, on_removed, net, &net->remover_io);
+	if (r < 0)
+		log_error("devices that nobody wants stay, down: %s", error_words(r));
+	removal_done(&removal);
+}
+
 /* -- plans -------------------------------------------------------------------------------------- */
 
 static void
@@ -139,6 +203,26 @@ run(struct net *net, bool afresh, nsec_t now)
 	loop_timer_set(net->retry, reconcile_unfinished(&net->rc) ? now + RETRY : NSEC_NEVER);
 	if (*net->refused)
 		net_problem_add(problems, NET_PROBLEM_PLAN_REFUSED, "%s", net->refused);
+	devices_remove(net);
+}
+
+static void
+on_removed(void *arg, int fd, uint32_t events, nsec_t now)
+{
+	struct net *net = arg;
+	int status = 0;
+
+	loop_io_free(net->remover_io);
+	net->remover_io = NULL;
+	closep(&net->remover_fd);
+	(void)waitpid(net->remover, &status, 0);
+	if (status) { /* and only then: so soon it would fail again */
+		log_error("devices that nobody wants could not be deleted; next try in 5 s");
+		loop_timer_set(net->retry, now + RETRY);
+	}
+	net->remover = 0;
+	if (!status)
+		run(net, false, now);
 }
 
 static void
@@ -410,6 +494,7 @@ net_free(struct net *net)
 	control_close(net);
 	loop_free(net->loop);
 	closep(&net->events);
+	closep(&net->remover_fd);
 	reconcile_done(&net->rc);
 	child_done(&net->child);
 	free(net->plan);
@@ -427,7 +512,7 @@ net_main(void)
 	log_init("net", LOG_LEVEL_INFO);
 	if (!net || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return 1;
-	net->events = net->control = -1;
+	net->events = net->control = net->remover_fd = -1;
 	r = net_run(net);
 	if (r < 0)
 		log_error("net ends: %s", error_words(r));

@@ -124,6 +124,12 @@ child_send_tun(struct child *child, const char *ifname, const int *fds, size_t n
 	return channel_send(child->parent, MESSAGE_TUN, ifname, strlen(ifname), fds, n_fds);
 }
 
+int
+child_send_tun_gone(struct child *child, const char *ifname)
+{
+	return channel_send(child->parent, MESSAGE_TUN_GONE, ifname, strlen(ifname), NULL, 0);
+}
+
 static int
 handed_take(struct handed *list, size_t n, const char *name)
 {

@@ -46,6 +46,9 @@ int child_ready(struct child *child) _must_check_;
 /* Hands a TUN device's queues up to be kept; @fds stay the caller's. */
 int child_send_tun(struct child *child, const char *ifname, const int *fds, size_t n_fds) _must_check_;
 
+/* One that was handed up is deleted. */
+int child_send_tun_gone(struct child *child, const char *ifname) _must_check_;
+
 /* Takes the first descriptor of that name that is still there; -ENOENT: none.  It is the caller's. */
 int child_take_socket(struct child *child, const char *name) _must_check_;
 int child_take_channel(struct child *child, const char *name) _must_check_;

@@ -130,6 +130,31 @@ handover(struct instance *child)
 	return instance_send(child, MESSAGE_GO, NULL, 0, -1);
 }
 
+static void
+offer(struct supervisor *s, const struct instance *from, const char *name, nsec_t now)
+{
+	for (size_t i = 0; i < s->n_instances; i++) {
+		struct instance *other = &s->instances[i];
+
+		if (other == from || !kept_matches(name, other->role->sockets))
+			continue;
+		if (instance_has_begun(other)) {
+			const int r = handover_kept(other, name);
+
+			if (r < 0)
+				instance_kill(other, r, "it does not take its device");
+		} else if (other->state == CHILD_DOWN && other->role->needs) {
+			instance_start(other, now);
+		}
+	}
+}
+
+void
+supervisor_offer(struct supervisor *s, const char *name)
+{
+	offer(s, NULL, name, loop_now(s->loop));
+}
+
 /* A device comes anew: what was kept under its name is replaced, and those who use it are told. */
 int
 handover_tun(struct instance *child, nsec_t now)
@@ -147,19 +172,24 @@ handover_tun(struct instance *child, nsec_t now)
 		if (r < 0)
 			return r;
 	}
-	for (size_t i = 0; i < s->n_instances; i++) {
-		struct instance *other = &s->instances[i];
+	if (s->events.device)
+		s->events.device(s->events.arg, s->message.body, true);
+	offer(s, child, name, now);
+	return 0;
+}
 
-		if (other == child || !kept_matches(name, other->role->sockets))
-			continue;
-		if (instance_has_begun(other)) {
-			const int r = handover_kept(other, name);
+/* It is deleted already, or closing it would take long. */
+int
+handover_tun_gone(struct instance *child)
+{
+	struct supervisor *s = child->s;
+	char name[MESSAGE_NAME_MAX + 1];
 
-			if (r < 0)
-				instance_kill(other, r, "it does not take its device");
-		} else if (other->state == CHILD_DOWN && other->role->needs) {
-			instance_start(other, now);
-		}
-	}
+	if (!child->role->sends_tun || !instance_has_begun(child))
+		return -ERR_MESSAGE;
+	snprintf(name, sizeof(name), "tun:%.15s", s->message.body);
+	kept_drop(&s->kept, name);
+	if (s->events.device)
+		s->events.device(s->events.arg, s->message.body, false);
 	return 0;
 }

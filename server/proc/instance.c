@@ -246,6 +246,8 @@ on_message(struct instance *child, nsec_t now)
 		return on_ready(child, now);
 	case MESSAGE_TUN:
 		return handover_tun(child, now);
+	case MESSAGE_TUN_GONE:
+		return handover_tun_gone(child);
 	default:
 		return -ERR_MESSAGE;
 	}

@@ -37,7 +37,8 @@ enum message_kind { MESSAGE_TEXT, MESSAGE_NAME, MESSAGE_BYTES };
 	X(TUN, MESSAGE_FROM_CHILD, MESSAGE_NAME, 1, 15, 1, MESSAGE_FDS_MAX)                                  \
 	X(STOP, MESSAGE_FROM_PARENT, MESSAGE_BYTES, 0, 0, 0, 0)                                              \
 	X(NET_PLAN, MESSAGE_FROM_CONTROL, MESSAGE_TEXT, 2, MESSAGE_BODY_MAX, 0, 0)                           \
-	X(NET_STATE, MESSAGE_FROM_NET, MESSAGE_TEXT, 2, MESSAGE_BODY_MAX, 0, 0)
+	X(NET_STATE, MESSAGE_FROM_NET, MESSAGE_TEXT, 2, MESSAGE_BODY_MAX, 0, 0)                              \
+	X(TUN_GONE, MESSAGE_FROM_CHILD, MESSAGE_NAME, 1, 15, 0, 0)
 
 enum message_type {
 	MESSAGE_NONE,

@@ -189,6 +189,27 @@ supervisor_keep(struct supervisor *s, const char *name, int fd)
 	return kept_add(&s->kept, name, fd);
 }
 
+void
+supervisor_drop(struct supervisor *s, const char *name)
+{
+	kept_drop(&s->kept, name);
+}
+
+int
+supervisor_release(struct supervisor *s, const char *patterns, struct kept *ret)
+{
+	size_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < s->kept.n; i++)
+		if (r == 0 && kept_matches(s->kept.v[i].name, patterns))
+			r = kept_add(ret, s->kept.v[i].name, s->kept.v[i].fd);
+		else
+			s->kept.v[n++] = s->kept.v[i];
+	s->kept.n = n;
+	return r;
+}
+
 bool
 supervisor_keeps(const struct supervisor *s, const char *name)
 {

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/key.h"
 #include "server/proc/isolation.h"
+#include "server/proc/kept.h"
 #include "server/proc/loop.h"
 #include "server/proc/message.h"
 
@@ -73,6 +74,8 @@ struct supervisor_events {
 	void *arg;
 	/* The CONFIG text of @role into @out of MESSAGE_BODY_MAX: its length or a negated errno. */
 	int (*config)(void *arg, const char *role, char *out, size_t len);
+	/* A device came, before others are told, or is gone and not kept any more.  NULL: nobody asks. */
+	void (*device)(void *arg, const char *ifname, bool there);
 	void (*all_ready)(void *arg, nsec_t now); /* once */
 	void (*stopped)(void *arg,
 			nsec_t now); /* after supervisor_stop(), when nobody is left, nor foster children */
@@ -90,6 +93,13 @@ int supervisor_link(struct supervisor *s, const struct link *link) _must_check_;
 
 /* Takes @fd (also on failure) and keeps it under @name; a name may have several, in order. */
 int supervisor_keep(struct supervisor *s, const char *name, int fd) _must_check_;
+
+/* Gives what is kept under @name to those children that are up and that it is for. */
+void supervisor_offer(struct supervisor *s, const char *name);
+void supervisor_drop(struct supervisor *s, const char *name);
+
+/* All that is kept under names that match @patterns goes to @ret. */
+int supervisor_release(struct supervisor *s, const char *patterns, struct kept *ret) _must_check_;
 bool supervisor_keeps(const struct supervisor *s, const char *name);
 
 /* Lent until supervisor_free(). */

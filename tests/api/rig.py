@@ -21,7 +21,7 @@ import yaml
 from lab import ROOT, Process, program, skip, wait_until
 
 MESSAGES = ["NONE", "HELLO", "CONFIG", "SOCKET", "IDENTITY", "CHANNEL", "GO", "READY", "TUN", "STOP", "NET_PLAN",
-            "NET_STATE"]
+            "NET_STATE", "TUN_GONE"]
 
 
 def send(sock, kind, body=b"", fds=()):

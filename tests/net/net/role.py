@@ -16,7 +16,7 @@ import time
 
 from lab import BUILD, PATIENCE, Namespace, wait_until
 
-HELLO, CONFIG, SOCKET, IDENTITY, CHANNEL, GO, READY, TUN, STOP, NET_PLAN, NET_STATE = range(1, 12)
+HELLO, CONFIG, SOCKET, IDENTITY, CHANNEL, GO, READY, TUN, STOP, NET_PLAN, NET_STATE, TUN_GONE = range(1, 13)
 ROLE = os.path.join(BUILD, "tests/net/net/net-role")
 
 
@@ -104,7 +104,7 @@ def pair():
 class Net:
     """One net process.  @tuns: the devices that warrend keeps, name to descriptor; what comes up joins it."""
 
-    def __init__(self, inner, tuns=None, hand_down=True, control=True):
+    def __init__(self, inner, tuns=None, hand_down=True, control=True, workers=1):
         self.inner, self.tuns = inner, {} if tuns is None else tuns
         self.parent, theirs = pair()
         uid = inner.user.pw_uid
@@ -120,7 +120,8 @@ class Net:
         theirs.close()
         inner.lab.processes.append(self)
         assert self.parent.recv()[:2] == (HELLO, b"net")
-        self.parent.send(CONFIG, "WARREN_LOG_LEVEL=debug\n")
+        self.parent.send(CONFIG, f"WARREN_LOG_LEVEL=debug\nWARREN_WORKERS={workers}\n")
+        self.queues = workers
         for name, fd in self.tuns.items() if hand_down else ():
             self.parent.send(SOCKET, "tun:" + name, [fd])
         self.control = None
@@ -137,7 +138,9 @@ class Net:
 
     def take_tun(self, message):
         kind, name, fds = message
-        assert kind == TUN and len(fds) == 1, message
+        assert kind == TUN and len(fds) == self.queues, message
+        for fd in fds[1:]:
+            os.close(fd)  # no test here reads what the kernel would share out
         self.tuns[name.decode()] = fds[0]
         self.new.append(name.decode())
 

@@ -5,6 +5,7 @@
  *	good      says what it was given on its log, is READY, ends at STOP
  *	device    hands a pipe up as the queue of a device (name: second argument) before READY
  *	flood     the same, a thousand times
+ *	fleeting  the same, and says that it is gone
  *	brief     READY, and gone
  *	mute      never says HELLO
  *	wrong     says HELLO as somebody else
@@ -168,8 +169,10 @@ speak(const char *way, const char *more)
 	say_what_came(&child);
 	for (size_t i = 0; i < child.n_channels; i++)
 		greet(&child.channels[i]);
-	if (strcmp(way, "device") == 0 || strcmp(way, "flood") == 0) {
+	if (strcmp(way, "device") == 0 || strcmp(way, "flood") == 0 || strcmp(way, "fleeting") == 0) {
 		r = device_send(&child, more, strcmp(way, "flood") == 0 ? 1000 : 1);
+		if (r == 0 && strcmp(way, "fleeting") == 0)
+			r = child_send_tun_gone(&child, more);
 		if (r < 0)
 			return r;
 	}

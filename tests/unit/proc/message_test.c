@@ -201,6 +201,7 @@ each_message_is_taken_from_those_alone_who_may_send_it(void **state)
 		{MESSAGE_STOP, MESSAGE_FROM_PARENT, "", 0},
 		{MESSAGE_NET_PLAN, MESSAGE_FROM_CONTROL, "{}", 0},
 		{MESSAGE_NET_STATE, MESSAGE_FROM_NET, "{}", 0},
+		{MESSAGE_TUN_GONE, MESSAGE_FROM_CHILD, "wg0", 0},
 		{MESSAGE_IDENTITY, MESSAGE_FROM_PARENT, "0123456789abcdef0123456789abcdef", 0},
 	};
 	struct fixture *f = *state;

@@ -30,6 +30,7 @@ struct family {
 	char log[64], log_env[80];
 	const char *env[4];
 	int ready, stopped;
+	char devices[64];
 	struct role roles[ROLES_MAX];
 	const char *argv[ROLES_MAX][5];
 	size_t n_roles;
@@ -39,6 +40,20 @@ static int
 on_config(void *arg, const char *role, char *out, size_t len)
 {
 	return snprintf(out, len, "WARREN_LISTEN_PORT=4711\n");
+}
+
+static void
+on_device(void *arg, const char *ifname, bool there)
+{
+	struct family *f = arg;
+
+	const size_t used = strlen(f->devices);
+
+	snprintf(f->devices + used, sizeof(f->devices) - used, " %c%s", there ? '+' : '-', ifname);
+	if (there && supervisor_keep(f->s, "uapi:wg0", dup(0)) == 0)
+		supervisor_offer(f->s, "uapi:wg0");
+	else
+		supervisor_drop(f->s, "uapi:wg0");
 }
 
 static void
@@ -63,7 +78,11 @@ static int
 setup(void **state)
 {
 	struct family *f = calloc(1, sizeof(*f));
-	const struct supervisor_events events = {f, on_config, on_ready, on_stopped};
+	const struct supervisor_events events = {.arg = f,
+						 .config = on_config,
+						 .device = on_device,
+						 .all_ready = on_ready,
+						 .stopped = on_stopped};
 	sigset_t set;
 	int fd;
 
@@ -506,6 +525,21 @@ a_child_that_takes_nothing_more_is_killed_and_replaced(void **state)
 	UNTIL(f, supervisor_pid(f->s, "tunnel") != deaf && supervisor_is_ready(f->s, "tunnel"));
 }
 
+/* Who uses it is told before, whoever starts later gets nothing of it. */
+static void
+a_device_that_is_gone_is_kept_no_more_nor_what_came_with_it(void **state)
+{
+	struct family *f = *state;
+
+	add(f, "tunnel", "good", NULL)->sockets = "tun:* uapi:*";
+	add(f, "net", "fleeting", "wg0")->sends_tun = true;
+	f->roles[1].after = "tunnel";
+	start(f);
+	UNTIL(f, f->ready == 1 && strcmp(f->devices, " +wg0 -wg0") == 0);
+	assert_false(supervisor_keeps(f->s, "tun:wg0") || supervisor_keeps(f->s, "uapi:wg0"));
+	UNTIL(f, said(f, "tunnel later SOCKET tun:wg0") == 1 && said(f, "tunnel later SOCKET uapi:wg0") == 1);
+}
+
 /* More than a channel has room for (about 280): the rest waits until the child has read. */
 static void
 what_finds_no_room_in_a_childs_channel_comes_when_there_is_some(void **state)
@@ -579,6 +613,7 @@ main(void)
 		TEST(a_second_stop_does_not_wait),
 		TEST(a_stop_before_anybody_is_up_ends_too),
 		TEST(a_child_that_takes_nothing_more_is_killed_and_replaced),
+		TEST(a_device_that_is_gone_is_kept_no_more_nor_what_came_with_it),
 		TEST(what_finds_no_room_in_a_childs_channel_comes_when_there_is_some),
 		TEST(what_a_child_left_in_its_group_goes_with_it_and_strays_are_waited_for),
 	};
