@@ -113,8 +113,7 @@ class Client:
 
     def bulk(self, seconds):
         """One TCP flow to the gateway; Gbit/s."""
-        out = self.ns.run("iperf3", "-c", "10.9.0.1", *load.lasting(seconds), "-J", timeout=seconds + 30).stdout
-        return json.loads(out)["end"]["sum_received"]["bits_per_second"] / 1e9
+        return load.iperf(self.ns, "10.9.0.1", seconds)["end"]["sum_received"]["bits_per_second"] / 1e9
 
 
 # Cases: (lab, program, scale) -> {case: figures}
