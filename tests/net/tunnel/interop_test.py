@@ -78,7 +78,7 @@ def bulk_passes_both_ways_and_udp_loses_nothing(lab):
     for near, far in ((a, b), (b, a)):
         end = iperf(near, far, seconds=2)
         assert end["sum_received"]["bytes"] > 20_000_000, end["sum_received"]
-        lossless(near, far, "-b", "40M", "-l", 1200)
+        lossless(near, far, "-b", "12M", "-l", 1200)
 
 
 def seen_at(side, endpoint):

@@ -121,8 +121,9 @@ def it_holds_no_capability_it_could_use_and_executes_nothing(lab):
     gateway = Gateway(lab)
     status = dict(line.split(":\t", 1) for line in open(f"/proc/{gateway.parent.process.pid}/status") if ":\t" in line)
     assert status["NoNewPrivs"].strip() == "1"
-    assert status["Seccomp"].strip() == "2" or "asan" in ours(), status["Seccomp"]
-    assert status["Threads"].strip() in ("2", "3"), status["Threads"]
+    if os.environ.get("WARREN_SANITIZER", "none") == "none":
+        assert status["Seccomp"].strip() == "2", status["Seccomp"]
+        assert 2 <= int(status["Threads"]) <= os.cpu_count() + 2, status["Threads"]  # control, a worker for each CPU, one that closes
 
 
 @test
