@@ -187,19 +187,33 @@ write_peer(struct step_writer *writer, const struct wanted_peer *wanted, const s
 	return 0;
 }
 
+/* -- the queues --------------------------------------------------------------------------------- */
+
+static int
+plan_add(struct plan *plan, enum change change, const struct public_key *key)
+{
+	return change == CHANGE_NONE ? 0 : key_list_add(&plan->queues[change].keys, key);
+}
+
+static void
+queues_empty(struct plan *plan)
+{
+	for (int i = 0; i < CHANGE_COUNT; i++)
+		plan->queues[i].keys.n = plan->queues[i].taken = 0;
+}
+
 /* Both lists side by side, by key. */
 static int
-write_changes(struct step_writer *writer, enum change change, size_t max)
+compare_all(struct plan *plan, const struct wanted *wanted, const struct tunnel_state *present, time_t now)
 {
-	const struct wanted *wanted = writer->wanted;
-	const struct tunnel_state *present = writer->present;
 	size_t w = 0, p = 0;
+	int r = 0;
 
-	while ((w < wanted->n || p < present->n_peers) && writer->step->n < max) {
+	queues_empty(plan);
+	while (r == 0 && (w < wanted->n || p < present->n_peers)) {
 		const struct wanted_peer *a = w < wanted->n ? wanted->by_key[w] : NULL;
 		const struct tunnel_peer *b = p < present->n_peers ? &present->peers[p] : NULL;
 		const int order = !a ? 1 : !b ? -1 : memcmp(a->key.b, b->key.b, KEY_LEN);
-		int r;
 
 		if (order > 0)
 			a = NULL;
@@ -209,20 +223,109 @@ write_changes(struct step_writer *writer, enum change change, size_t max)
 			b = NULL;
 		else
 			p++;
-		if (change_of(wanted, a, b, writer->now) != change)
-			continue;
-		if (change == CHANGE_INITIATE && !writer->initiations)
+		r = plan_add(plan, change_of(wanted, a, b, now), a ? &a->key : &b->key);
+	}
+	return r;
+}
+
+static enum change
+change_of_key(const struct wanted *wanted, const struct tunnel_state *present, const struct public_key *key,
+	      time_t now)
+{
+	return change_of(wanted, wanted_by_key(wanted, key), tunnel_state_peer(present, key), now);
+}
+
+static int
+compare_touched(struct plan *plan, const struct wanted *wanted, const struct tunnel_state *present,
+		time_t now)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < wanted->touched.n; i++) {
+		const struct public_key *key = &wanted->touched.v[i];
+
+		r = plan_add(plan, change_of_key(wanted, present, key, now), key);
+	}
+	return r;
+}
+
+static int
+compare(struct plan *plan, struct wanted *wanted, const struct tunnel_state *present, time_t now)
+{
+	int r;
+
+	if (wanted->touched_all || !plan->compared) {
+		r = compare_all(plan, wanted, present, now);
+		plan->domains_compared = false;
+	} else {
+		r = compare_touched(plan, wanted, present, now);
+	}
+	plan->compared = r == 0;
+	wanted->touched_all = false;
+	wanted->touched.n = 0;
+	return r;
+}
+
+/* Those of the queue of @change that still are of that kind. */
+static int
+write_changes(struct step_writer *writer, struct plan *plan, enum change change, size_t max)
+{
+	const struct key_list *keys = &plan->queues[change].keys;
+	size_t *taken = &plan->queues[change].taken;
+	int r = 0;
+
+	for (; r == 0 && *taken < keys->n && writer->step->n < max; (*taken)++) {
+		const struct public_key *key = &keys->v[*taken];
+		const enum change now = change_of_key(writer->wanted, writer->present, key, writer->now);
+
+		if (now == CHANGE_INITIATE && change == CHANGE_INITIATE && !writer->initiations)
 			return 0;
-		r = write_peer(writer, a, b);
+		if (now == change)
+			r = write_peer(writer, wanted_by_key(writer->wanted, key),
+				       tunnel_state_peer(writer->present, key));
+		else
+			r = plan_add(plan, now, key);
+	}
+	if (*taken == keys->n)
+		plan->queues[change].keys.n = *taken = 0;
+	return r;
+}
+
+/* Something that was taken from a queue of a later kind may turn out to be of an earlier one. */
+static int
+write_step(struct step_writer *writer, struct plan *plan, size_t max)
+{
+	for (enum change change = CHANGE_REMOVE; change < CHANGE_COUNT; change++) {
+		int r = 0;
+
+		if (change == CHANGE_REMOVE_DOMAIN && !plan->domains_compared) {
+			write_domains(writer, max);
+			plan->domains_compared = writer->step->n == 0;
+		} else if (change != CHANGE_REMOVE_DOMAIN) {
+			r = write_changes(writer, plan, change, max);
+		}
 		if (r < 0)
 			return r;
+		if (writer->step->n) {
+			writer->step->change = change;
+			return 0;
+		}
 	}
 	return 0;
 }
 
+static bool
+is_waiting(const struct plan *plan)
+{
+	for (enum change change = CHANGE_REMOVE; change < CHANGE_INITIATE; change++)
+		if (plan->queues[change].taken < plan->queues[change].keys.n)
+			return true;
+	return false;
+}
+
 int
-plan_next(const struct wanted *wanted, const struct tunnel_state *present, const struct plan_limits *limits,
-	  struct plan_step *ret)
+plan_next(struct plan *plan, struct wanted *wanted, const struct tunnel_state *present,
+	  const struct plan_limits *limits, struct plan_step *ret)
 {
 	struct step_writer writer = {.wanted = wanted,
 				     .present = present,
@@ -230,26 +333,38 @@ plan_next(const struct wanted *wanted, const struct tunnel_state *present, const
 				     .domain = first,
 				     .initiations = limits->initiations,
 				     .now = limits->now};
-	const size_t max = MIN(limits->peers, PLAN_PEERS_MAX);
-	int r = 0;
+	int r;
 
 	*ret = (struct plan_step){.change = CHANGE_NONE};
 	writer.out = open_memstream(&ret->text, &ret->len);
 	if (!writer.out)
 		return -ENOMEM;
 	fputs("set=1\n", writer.out);
-	for (enum change change = CHANGE_REMOVE; change <= CHANGE_INITIATE && r == 0 && ret->n == 0;
-	     change++) {
-		if (change == CHANGE_REMOVE_DOMAIN)
-			write_domains(&writer, max);
-		else
-			r = write_changes(&writer, change, max);
-		ret->change = ret->n ? change : CHANGE_NONE;
-	}
+	r = compare(plan, wanted, present, limits->now);
+	do {
+		if (r == 0)
+			r = write_step(&writer, plan, MIN(limits->peers, PLAN_PEERS_MAX));
+	} while (r == 0 && ret->n == 0 && is_waiting(plan));
 	fputs("\n", writer.out);
 	if (fclose(writer.out) != 0 && r == 0)
 		r = -ENOMEM;
+	if (r < 0)
+		plan_stale(plan);
 	return r;
+}
+
+void
+plan_stale(struct plan *plan)
+{
+	plan->compared = false;
+}
+
+void
+plan_done(struct plan *plan)
+{
+	for (int i = 0; i < CHANGE_COUNT; i++)
+		key_list_done(&plan->queues[i].keys);
+	*plan = (struct plan){0};
 }
 
 void
@@ -275,6 +390,8 @@ plan_step_applied(struct plan_step *step, struct wanted *wanted, struct tunnel_s
 		struct wanted_peer *peer = wanted_by_key(wanted, &told->key);
 		struct tunnel_peer *has;
 
+		if (step->change != CHANGE_REMOVE_DOMAIN && key_list_add(&wanted->touched, &told->key) < 0)
+			wanted->touched_all = true;
 		if (step->change == CHANGE_REMOVE) {
 			tunnel_state_remove(present, &told->key);
 			continue;

@@ -1,6 +1,7 @@
 /*
- * Wanted minus present is the next thing to tell the tunnel.  Pure, and without memory: carried out
- * and asked again, it comes to nothing.
+ * Wanted minus present is the next thing to tell the tunnel.  Pure: carried out and asked again, it comes to
+ * nothing.  What differs is queued by kind, once after each look at the tunnel and then as peers change, so
+ * that a step costs what it tells and not what there is.
  *
  * Revokes go first: peers to be removed (also from a domain that is not theirs any more), then domains, then
  * those whose access becomes narrower in any way (cut, an earlier end, an allowed IP less), then everything
@@ -26,8 +27,26 @@ enum change {
 	CHANGE_REMOVE_DOMAIN,
 	CHANGE_NARROW,
 	CHANGE_GRANT,
-	CHANGE_INITIATE
+	CHANGE_INITIATE,
+	CHANGE_COUNT
 };
+
+/*
+ * What differs, by kind.  Taken from a queue it is judged again, so that one that was queued too often, or
+ * has changed since, does no harm.  Zeroed: all is to be compared.
+ */
+struct plan {
+	bool compared;         /* else all is compared first */
+	bool domains_compared; /* none is there that is not wanted */
+	struct {
+		struct key_list keys;
+		size_t taken;
+	} queues[CHANGE_COUNT];
+};
+
+/* The tunnel was looked at, or a step did not reach it: all is compared again. */
+void plan_stale(struct plan *plan);
+void plan_done(struct plan *plan);
 
 /* What a step says of one peer. */
 struct told {
@@ -53,7 +72,7 @@ struct plan_limits {
 };
 
 /* -ENOMEM.  @ret is to be given to plan_step_done() in any case. */
-int plan_next(const struct wanted *wanted, const struct tunnel_state *present,
+int plan_next(struct plan *plan, struct wanted *wanted, const struct tunnel_state *present,
 	      const struct plan_limits *limits, struct plan_step *ret) _must_check_;
 void plan_step_done(struct plan_step *step);
 

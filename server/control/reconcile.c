@@ -24,6 +24,7 @@ struct reconcile {
 	nsec_t backoff;
 	bool waits;         /* for look_timer, after a refusal */
 	size_t initiations; /* may go now */
+	struct plan plan;
 	struct plan_step step;
 };
 
@@ -102,7 +103,7 @@ turn(struct reconcile *reconcile, nsec_t now)
 	if (!board->wanted.known)
 		return;
 	plan_step_done(&reconcile->step);
-	if (plan_next(&board->wanted, &board->present, &limits, &reconcile->step) < 0)
+	if (plan_next(&reconcile->plan, &board->wanted, &board->present, &limits, &reconcile->step) < 0)
 		return;
 	if (reconcile->step.change == CHANGE_NONE || reconcile->step.change == CHANGE_INITIATE)
 		settled(reconcile);
@@ -128,6 +129,7 @@ reconcile_wanted(struct reconcile *reconcile, uint64_t ticket, nsec_t now)
 	board_lock(board);
 	if (reconcile->first && board->present_valid && board->wanted.known) {
 		plan_mark_recent(&board->wanted, &board->present, wall());
+		plan_stale(&reconcile->plan);
 		reconcile->first = false;
 	}
 	reconcile->wanted_ticket = MAX(reconcile->wanted_ticket, ticket);
@@ -221,6 +223,7 @@ looked(struct reconcile *reconcile, const char *text, size_t len, nsec_t now)
 	tunnel_state_done(&board->present);
 	board->present = state;
 	board->present_valid = true;
+	plan_stale(&reconcile->plan);
 	if (state.has_key) {
 		board->gateway_key = state.key;
 		board->has_gateway_key = true;
@@ -383,6 +386,7 @@ reconcile_free(struct reconcile *reconcile)
 	if (!reconcile)
 		return;
 	plan_step_done(&reconcile->step);
+	plan_done(&reconcile->plan);
 	loop_timer_free(reconcile->look_timer);
 	loop_timer_free(reconcile->pace_timer);
 	free(reconcile);

@@ -8,6 +8,37 @@
 
 #include "base/text.h"
 
+int
+key_list_add(struct key_list *list, const struct public_key *key)
+{
+	const size_t cap = list->cap ? list->cap * 2 : 16;
+	struct public_key *v;
+
+	if (list->n == list->cap) {
+		v = reallocarray(list->v, cap, sizeof(*v));
+		if (!v)
+			return -ENOMEM;
+		list->v = v;
+		list->cap = cap;
+	}
+	list->v[list->n++] = *key;
+	return 0;
+}
+
+void
+key_list_done(struct key_list *list)
+{
+	free(list->v);
+	*list = (struct key_list){0};
+}
+
+static void
+touch(struct wanted *wanted, const struct public_key *key)
+{
+	if (!wanted->touched_all && key_list_add(&wanted->touched, key) < 0)
+		wanted->touched_all = true;
+}
+
 static size_t
 place(const struct wanted *wanted, struct peer_id id)
 {
@@ -85,6 +116,7 @@ ensure(struct wanted *wanted, struct peer_id id, struct wanted_peer **ret)
 		memmove(&wanted->v[i + 1], &wanted->v[i], (wanted->n - i) * sizeof(*wanted->v));
 		wanted->v[i] = (struct wanted_peer){.id = id};
 		wanted->n++;
+		wanted->unsorted = true;
 	}
 	*ret = &wanted->v[i];
 	return 0;
@@ -97,9 +129,11 @@ drop(struct wanted *wanted, struct peer_id id)
 
 	if (i == wanted->n || wanted->v[i].id.v != id.v)
 		return;
+	touch(wanted, &wanted->v[i].key);
 	allowed_ips_done(&wanted->v[i].access.allowed);
 	memmove(&wanted->v[i], &wanted->v[i + 1], (wanted->n - i - 1) * sizeof(*wanted->v));
 	wanted->n--;
+	wanted->unsorted = true;
 }
 
 static size_t
@@ -134,7 +168,10 @@ take(struct wanted *wanted, const struct gateway_peer *from)
 	r = ensure(wanted, from->id, &peer);
 	if (r < 0)
 		return r;
+	touch(wanted, &from->key);
 	if (memcmp(peer->key.b, from->key.b, KEY_LEN) != 0) {
+		touch(wanted, &peer->key);
+		wanted->unsorted = true;
 		peer->key = from->key;
 		peer->last_endpoint = (struct endpoint){0};
 		peer->last_handshake_at = 0;
@@ -190,6 +227,7 @@ index_keys(struct wanted *wanted)
 		wanted->by_key[i] = &wanted->v[i];
 	if (wanted->n)
 		qsort(wanted->by_key, wanted->n, sizeof(*wanted->by_key), key_compare);
+	wanted->unsorted = false;
 }
 
 static int
@@ -221,6 +259,17 @@ domain_pools(struct wanted_domain *domain, const struct gateway_feed *feed)
 			domain->pools[domain->n_pools++] = feed->pools[i].network;
 }
 
+static bool
+domains_equal(const struct wanted *wanted, const struct wanted_domain *domains, size_t n)
+{
+	if (n != wanted->n_domains)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (domains[i].tenant.v != wanted->domains[i].tenant.v)
+			return false;
+	return true;
+}
+
 /* All of them each time: the feed always names them all. */
 static int
 take_domains(struct wanted *wanted, const struct gateway_feed *feed, struct tenant_id first)
@@ -246,6 +295,7 @@ take_domains(struct wanted *wanted, const struct gateway_feed *feed, struct tena
 	qsort(domains + 1, n - 1, sizeof(*domains), domain_compare);
 	for (size_t i = 0; i < n; i++)
 		domain_pools(&domains[i], feed);
+	wanted->touched_all |= !domains_equal(wanted, domains, n);
 	free(wanted->domains);
 	wanted->domains = domains;
 	wanted->n_domains = n;
@@ -258,6 +308,7 @@ wanted_apply(struct wanted *wanted, const struct gateway_feed *feed, struct tena
 	int r;
 
 	assert(tenant.v); /* or nobody would be wanted */
+	wanted->touched_all |= whole;
 	r = take_domains(wanted, feed, tenant);
 	if (r == 0 && whole)
 		r = sweep(wanted, feed);
@@ -269,7 +320,7 @@ wanted_apply(struct wanted *wanted, const struct gateway_feed *feed, struct tena
 		else if (wanted_domain(wanted, peer->tenant))
 			r = take(wanted, peer);
 	}
-	if (whole || feed->n_peers)
+	if (wanted->unsorted)
 		index_keys(wanted);
 	wanted->known = r == 0 && (whole || wanted->known);
 	return r;
@@ -283,6 +334,7 @@ wanted_done(struct wanted *wanted)
 	free(wanted->v);
 	free(wanted->by_key);
 	free(wanted->domains);
+	key_list_done(&wanted->touched);
 	*wanted = (struct wanted){0};
 }
 

@@ -41,11 +41,23 @@ struct wanted_peer {
 	bool refused;                  /* the tunnel did, for itself alone */
 };
 
+/* Keys, in the order they came; one may be there twice. */
+struct key_list {
+	size_t n, cap;
+	struct public_key *v; /* owned */
+};
+
+int key_list_add(struct key_list *list, const struct public_key *key) _must_check_;
+void key_list_done(struct key_list *list);
+
 struct wanted {
 	bool known; /* the feed was read once */
 	size_t n, cap;
 	struct wanted_peer *v;       /* by id */
 	struct wanted_peer **by_key; /* n of them */
+	bool unsorted;               /* by_key has to be made anew */
+	struct key_list touched;     /* of peers that were told anew, or are gone, since the plan looked */
+	bool touched_all;
 	size_t n_domains;
 	struct wanted_domain *domains; /* the first tenant's, then by tenant */
 };

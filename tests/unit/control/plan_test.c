@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 #define NOW    ((time_t)1796000000)
 #define KEY(n) #n "00000000000000000000000000000000000000000000000000000000000000"
 
@@ -27,6 +29,7 @@ peer(int64_t id, uint8_t n)
 }
 
 struct world {
+	struct plan plan;
 	struct wanted wanted;
 	struct tunnel_state present;
 };
@@ -42,6 +45,7 @@ feed(struct world *world, struct gateway_peer *peers, size_t n, bool whole)
 static void
 world_done(struct world *world)
 {
+	plan_done(&world->plan);
 	wanted_done(&world->wanted);
 	tunnel_state_done(&world->present);
 }
@@ -58,7 +62,7 @@ carry_out(struct world *world, size_t initiations)
 
 	for (int n = 0;; n++) {
 		assert_true(n < 100);
-		assert_int_equal(plan_next(&world->wanted, &world->present, &limits, &step), 0);
+		assert_int_equal(plan_next(&world->plan, &world->wanted, &world->present, &limits, &step), 0);
 		if (step.change == CHANGE_NONE)
 			break;
 		fputs(step.text, out);
@@ -86,6 +90,7 @@ static void
 present(struct world *world, const char *text)
 {
 	tunnel_state_done(&world->present);
+	plan_stale(&world->plan);
 	assert_int_equal(tunnel_state_parse(&world->present, text, strlen(text)), 0);
 }
 
@@ -288,7 +293,7 @@ a_new_tunnel_initiates_to_the_recent_ones_as_many_as_may(void **state)
 	peers[4].disabled = true;
 	feed(&world, peers, ARRAY_LEN(peers), true);
 	assert_int_equal(plan_mark_recent(&world.wanted, &world.present, NOW), 4);
-	assert_int_equal(plan_next(&world.wanted, &world.present, &one, &step), 0);
+	assert_int_equal(plan_next(&world.plan, &world.wanted, &world.present, &one, &step), 0);
 	assert_int_equal(step.change, CHANGE_GRANT);
 	assert_int_equal(step.n, 5);
 	assert_true(step.told[0].initiate);
@@ -411,6 +416,72 @@ from_anywhere_it_ends_at_what_is_wanted(void **state)
 	}
 }
 
+static double
+milliseconds(nsec_t began)
+{
+	return (double)(clock_boottime() - began) / (double)MILLISECONDS(1);
+}
+
+/* All of @n are told; the steps it takes. */
+static size_t
+steps_all(struct world *world, double *first, double *last)
+{
+	const struct plan_limits limits = {PLAN_PEERS_MAX, 0, NOW};
+	struct plan_step step = {0};
+	size_t n = 0;
+
+	for (;; n++) {
+		const nsec_t began = clock_boottime();
+
+		assert_int_equal(plan_next(&world->plan, &world->wanted, &world->present, &limits, &step), 0);
+		if (step.change == CHANGE_NONE)
+			break;
+		assert_int_equal(plan_step_applied(&step, &world->wanted, &world->present), 0);
+		plan_step_done(&step);
+		*(n ? last : first) = milliseconds(began);
+	}
+	plan_step_done(&step);
+	return n;
+}
+
+/* What a step costs is said, not asserted: machines differ, and do other things too. */
+static void
+a_step_costs_what_it_tells_and_not_what_there_is(void **state)
+{
+	static const size_t sizes[] = {1000, 10000, 100000};
+
+	for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
+		const size_t n = sizes[k];
+		struct gateway_peer *peers = calloc(n, sizeof(*peers));
+		struct world world = {0};
+		double first = 0, last = 0, one = 0, fed;
+		nsec_t began;
+
+		assert_non_null(peers);
+		for (size_t i = 0; i < n; i++) {
+			peers[i] = peer((int64_t)i + 1, 0);
+			memcpy(peers[i].key.b, &(uint32_t){(uint32_t)i * 2654435761U}, 4);
+			memcpy(peers[i].address4.addr, &(uint32_t){(uint32_t)i + 1}, 4);
+		}
+		began = clock_boottime();
+		feed(&world, peers, n, true);
+		fed = milliseconds(began);
+		began = clock_boottime();
+		assert_int_equal(steps_all(&world, &first, &last), (n + PLAN_PEERS_MAX - 1) / PLAN_PEERS_MAX);
+		print_message("# %zu peers: read %.1f ms, all told %.1f ms, first step %.2f ms, last %.2f ms",
+			      n, fed, milliseconds(began), first, last);
+		peers[n / 2].disabled = true;
+		began = clock_boottime();
+		feed(&world, &peers[n / 2], 1, false);
+		fed = milliseconds(began);
+		assert_int_equal(steps_all(&world, &one, &last), 1);
+		print_message("; one is disabled: read %.3f ms, its step %.3f ms\n", fed, one);
+		assert_int_equal(world.present.n_peers, n);
+		world_done(&world);
+		free(peers);
+	}
+}
+
 int
 main(void)
 {
@@ -420,6 +491,7 @@ main(void)
 		cmocka_unit_test(only_what_differs_is_said),
 		cmocka_unit_test(a_new_key_takes_the_old_one_away_first),
 		cmocka_unit_test(two_who_change_places_both_arrive),
+		cmocka_unit_test(a_step_costs_what_it_tells_and_not_what_there_is),
 		cmocka_unit_test(a_peer_is_told_to_its_tenants_domain),
 		cmocka_unit_test(a_peer_that_changes_tenants_leaves_the_one_before_it_comes_to_the_other),
 		cmocka_unit_test(a_tenant_that_is_gone_leaves_no_domain),
