@@ -201,6 +201,7 @@ wg_step(struct wg_device *device, const struct wg_event *event, struct wg_now no
 {
 	const struct turn turn = {.device = device, .now = now, .out = out};
 
+	device_wall_ahead(device, now);
 	switch (event->type) {
 	case WG_EVENT_TICK:
 		peer_timers_tick(&turn);

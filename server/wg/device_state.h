@@ -54,6 +54,14 @@ void domain_up(const struct turn *turn, struct wg_domain *domain);
 void domain_down(const struct turn *turn, struct wg_domain *domain);
 void domains_done(struct wg_device *device); /* whose peers are gone */
 
+/* How much the wall clock is ahead of the boot time, or was. */
+static inline nsec_t
+device_wall_ahead(struct wg_device *device, struct wg_now now)
+{
+	device->wall_ahead = MAX(device->wall_ahead, now.wall - now.boot);
+	return device->wall_ahead;
+}
+
 /* Why there can be no handshake with @peer now, or DROP_NONE. */
 enum wg_drop device_refuses(const struct turn *turn, const struct wg_peer *peer);
 

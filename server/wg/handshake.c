@@ -18,8 +18,7 @@
 static void
 timestamp_write(struct wg_device *device, struct wg_now now, uint8_t out[NOISE_TIMESTAMP_LEN])
 {
-	const nsec_t ahead = device->wall_ahead = MAX(device->wall_ahead, now.wall - now.boot);
-	const nsec_t wall = now.boot + ahead;
+	const nsec_t wall = now.boot + device_wall_ahead(device, now);
 	const uint64_t seconds = (uint64_t)wall / SECONDS(1), nanoseconds = (uint64_t)wall % SECONDS(1);
 
 	be64_store(out, UINT64_C(0x400000000000000a) + seconds);

@@ -89,6 +89,7 @@ node_start(struct sim *sim, struct sim_node *node)
 	rig_init(&node->rig, name, sim->workers);
 	node->rig.random ^= sim_random(sim, UINT32_MAX); /* a restarted device draws other numbers */
 	node->rig.now = node_now(sim, node);
+	rig_event(&node->rig, WG_EVENT_TICK); /* it sees the clock that it starts with */
 	node->domain[0] = node->rig.domain;
 	for (unsigned i = 1; i < sim->domains; i++)
 		node->domain[i] = rig_domain(&node->rig);
