@@ -38,8 +38,7 @@ vector_rig(struct rig *rig, const uint8_t secret[32], const uint8_t peer[32], co
 	struct public_key public;
 	struct wg_peer *ret;
 
-	rig_init(rig, "vector", 1);
-	rig->now.wall = VECTOR_WALL;
+	rig_init_at(rig, "vector", &(struct wg_device_config){.workers = 1}, 0, VECTOR_WALL);
 	memcpy(private.b, secret, 32);
 	wg_private_key_set(rig->device, &private, rig->now, rig_effects(rig));
 	memcpy(public.b, peer, 32);

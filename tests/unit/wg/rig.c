@@ -202,14 +202,15 @@ rig_secret(struct private_key *ret, const char *name)
 }
 
 void
-rig_init_config(struct rig *rig, const char *name, const struct wg_device_config *config, uint32_t staged_max)
+rig_init_at(struct rig *rig, const char *name, const struct wg_device_config *config, uint32_t staged_max,
+	    nsec_t wall)
 {
 	struct wg_device_config own = *config;
 
 	memset(rig, 0, sizeof(*rig));
 	rig->workers = config->workers;
 	rig->mtu = RIG_MTU;
-	rig->now = (struct wg_now){.boot = SECONDS(1), .wall = RIG_WALL + SECONDS(1)};
+	rig->now = (struct wg_now){.boot = SECONDS(1), .wall = wall};
 	rig->random = 0x9e3779b97f4a7c15ULL;
 	for (const char *c = name; *c; c++)
 		rig->random = (rig->random ^ (uint8_t)*c) * 0x100000001b3ULL;
@@ -233,6 +234,12 @@ rig_init_config(struct rig *rig, const char *name, const struct wg_device_config
 	public_key_derive(&rig->public, &rig->secret);
 	wg_private_key_set(rig->device, &rig->secret, rig->now, rig_effects(rig));
 	rig_event(rig, WG_EVENT_UP);
+}
+
+void
+rig_init_config(struct rig *rig, const char *name, const struct wg_device_config *config, uint32_t staged_max)
+{
+	rig_init_at(rig, name, config, staged_max, RIG_WALL + SECONDS(1));
 }
 
 void

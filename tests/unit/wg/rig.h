@@ -82,6 +82,9 @@ struct rig {
 void rig_init(struct rig *rig, const char *name, unsigned workers);
 void rig_init_config(struct rig *rig, const char *name, const struct wg_device_config *config,
 		     uint32_t staged_max);
+/* The wall clock is that when it starts. */
+void rig_init_at(struct rig *rig, const char *name, const struct wg_device_config *config,
+		 uint32_t staged_max, nsec_t wall);
 void rig_done(struct rig *rig);
 
 /* A peer; @allowed: prefixes apart by commas; @endpoint: NULL for none. */
