@@ -267,6 +267,15 @@ fair_push(struct fair *fair, const struct fair_item *item, struct fair_item *los
 }
 
 bool
+fair_drop(struct fair *fair, struct fair_item *lost)
+{
+	if (fair->count == 0)
+		return false;
+	frame_remove(fair, fair->heap[0], fair->queues[fair->heap[0]].newest, lost);
+	return true;
+}
+
+bool
 fair_pop(struct fair *fair, struct fair_item *ret)
 {
 	while (fair->first != NONE) {

@@ -49,6 +49,9 @@ void fair_freep(struct fair **fair);
  */
 bool fair_push(struct fair *fair, const struct fair_item *item, struct fair_item *lost) _must_check_;
 
+/* Gives up the newest frame of the peer that has most waiting.  False: nothing waits. */
+bool fair_drop(struct fair *fair, struct fair_item *lost) _must_check_;
+
 /* The next to be served; its buffer is the caller's again.  False: nothing waits. */
 bool fair_pop(struct fair *fair, struct fair_item *ret) _must_check_;
 

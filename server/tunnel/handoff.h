@@ -34,6 +34,7 @@ struct handoff_record {
 		struct {
 			struct wg_peer_id peer; /* whom the allowed IPs named */
 			uint32_t domain, serial;
+			uint16_t segments;
 			uint8_t link;
 			bool vnet;
 		} frame;

@@ -160,7 +160,7 @@ pause_if_asked(struct worker *worker)
 static int
 timeout_ms(const struct worker *worker)
 {
-	nsec_t deadline = path_deadline(worker->path);
+	nsec_t deadline = MIN(path_deadline(worker->path), worker_backlogs_deadline(worker));
 
 	if (worker->handoff_left)
 		return 0;
@@ -205,10 +205,7 @@ serve(struct worker *worker, const struct epoll_event *event)
 		serve_udp(worker, UDP6, event->events);
 		break;
 	case SOURCE_TUN:
-		if (worker->blocked)
-			worker_lane_mute(worker, name);
-		else
-			worker_lane_serve(worker, name);
+		worker_lane_serve(worker, name);
 		break;
 	}
 }
@@ -238,6 +235,7 @@ turn(struct worker *worker)
 		worker_handoffs_take(worker);
 	for (int i = 0; i < n; i++)
 		serve(worker, &events[i]);
+	worker_backlogs_serve(worker);
 	path_flush(worker->path, worker->now, send_copy, worker);
 	if (!sender_empty(worker->sender))
 		worker_send(worker);

@@ -74,6 +74,11 @@ parts_make(struct worker *worker)
 	    (r = sender_new(&sender, &worker->sender)) < 0 ||
 	    (r = merge_new(&worker->stats, &worker->merge)) < 0)
 		return r;
+	for (unsigned i = 0; i < WORKER_WAYS; i++) {
+		r = backlog_new(&worker->backlogs[i]);
+		if (r < 0)
+			return r;
+	}
 	worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (worker->epoll_fd < 0)
 		return -errno;
@@ -154,6 +159,8 @@ worker_free(struct worker *worker)
 	for (unsigned kind = 0; kind < HANDOFF_KINDS; kind++)
 		for (unsigned i = 0; i < worker->config.count; i++)
 			handoff_free(worker->handoffs[kind][i]);
+	for (unsigned i = 0; i < WORKER_WAYS; i++)
+		backlog_free(worker->backlogs[i]);
 	closep(&worker->epoll_fd);
 	bell_done(&worker->bell);
 	sem_destroy(&worker->paused);

@@ -19,9 +19,9 @@ worker_of_datagram(const struct worker *worker, const uint8_t *data, uint32_t le
 	return owner < worker->config.count ? owner : worker->config.number;
 }
 
-static void
-hand(struct worker *worker, unsigned to, enum handoff_kind kind, const struct handoff_record *record,
-     const void *data, unsigned segments)
+void
+worker_hand(struct worker *worker, unsigned to, enum handoff_kind kind, const struct handoff_record *record,
+	    const void *data, unsigned segments)
 {
 	struct worker *other = worker->config.all[to];
 
@@ -30,35 +30,6 @@ hand(struct worker *worker, unsigned to, enum handoff_kind kind, const struct ha
 	else
 		stats_add(&worker->handoff_out, 1);
 	worker->handed[to] = true;
-}
-
-void
-worker_hand_datagrams(struct worker *worker, unsigned to, const uint8_t *data, uint32_t len, uint32_t segment,
-		      const struct wg_arrival *arrival)
-{
-	const struct handoff_record record = {
-		.len = len,
-		.datagrams = {.segment = segment, .arrival = *arrival},
-	};
-
-	hand(worker, to, HANDOFF_DATAGRAMS, &record, data, (len + segment - 1) / segment);
-}
-
-void
-worker_hand_frame(struct worker *worker, unsigned to, const struct worker_domain *domain,
-		  enum domain_link link, const uint8_t *frame, size_t len, unsigned segments,
-		  struct wg_peer_id peer)
-{
-	const struct handoff_record record = {
-		.len = (uint32_t)len,
-		.frame = {.peer = peer,
-			  .domain = domain->domain->number,
-			  .serial = domain->domain->serial,
-			  .link = (uint8_t)link,
-			  .vnet = domain->lanes[link].tun.vnet},
-	};
-
-	hand(worker, to, HANDOFF_FRAMES, &record, frame, segments);
 }
 
 void
@@ -72,28 +43,6 @@ worker_handed_wake(struct worker *worker)
 	}
 }
 
-static void
-datagrams_take(struct worker *worker, struct handoff_record *record)
-{
-	const uint32_t segment = record->datagrams.segment;
-
-	for (uint32_t at = 0; at < record->len; at += segment)
-		worker_datagram(worker, record->data + at, MIN(segment, record->len - at),
-				&record->datagrams.arrival);
-}
-
-static void
-frame_take(struct worker *worker, const struct handoff_record *record)
-{
-	const struct worker_domain *domain = worker_domain(worker, record->frame.domain);
-	struct split split;
-
-	if (!domain || domain->domain->serial != record->frame.serial ||
-	    split_frame(&split, record->data, record->len, record->frame.vnet) < 0)
-		return; /* its domain went while it was on its way */
-	worker_seal(worker, domain, record->frame.link, &split, record->frame.peer);
-}
-
 /* Returns the bytes; what is opened in place is written before its room is given back. */
 static size_t
 datagrams_ring(struct worker *worker, struct handoff *handoff, size_t budget)
@@ -102,13 +51,22 @@ datagrams_ring(struct worker *worker, struct handoff *handoff, size_t budget)
 	struct handoff_record *record;
 
 	while (bytes < budget && (record = handoff_next(handoff))) {
-		datagrams_take(worker, record);
+		worker_arrive(worker, record, &record->datagrams.arrival, record->data);
 		bytes += record->len;
 		stats_add(&worker->handoff_in, 1);
 	}
 	worker_deliver(worker);
 	handoff_release(handoff);
 	return bytes;
+}
+
+static void
+frame_take(struct worker *worker, const struct handoff_record *record)
+{
+	struct split split;
+
+	if (split_frame(&split, record->data, record->len, record->frame.vnet) == 0)
+		worker_frame(worker, &split, record, record->data);
 }
 
 /* As from a TUN device: not while a socket is full. */
@@ -118,7 +76,8 @@ frames_ring(struct worker *worker, struct handoff *handoff, size_t budget)
 	size_t bytes = 0;
 	struct handoff_record *record;
 
-	while (bytes < budget && !worker->blocked && (record = handoff_next(handoff))) {
+	while (bytes < budget && (!worker->blocked || worker->crowds[WAY_OUT].saturated) &&
+	       (record = handoff_next(handoff))) {
 		frame_take(worker, record);
 		bytes += record->len;
 		stats_add(&worker->handoff_in, 1);
@@ -155,6 +114,10 @@ worker_handoffs_take(struct worker *worker)
 	const bool datagrams = kind_take(worker, HANDOFF_DATAGRAMS),
 		   frames = kind_take(worker, HANDOFF_FRAMES);
 
+	if (datagrams)
+		worker_saturate(worker, WAY_IN);
+	if (frames)
+		worker_saturate(worker, WAY_OUT);
 	worker->handoff_left = datagrams || (frames && !worker->blocked);
 	worker->handoff_first = (worker->handoff_first + 1) % worker->config.count;
 }

@@ -7,9 +7,10 @@
 #include "server/tunnel/mss.h"
 #include "server/tunnel/worker_state.h"
 
-#define UDP_BUDGET 128 /* frames a turn and socket, if they are short ... */
-#define UDP_SUPER  8   /* ... and how many superframes at a time */
-#define UDP_BYTES  (512U * 1024)
+#define UDP_BUDGET    128 /* frames a turn and socket, if they are short ... */
+#define UDP_SUPER     8   /* ... and how many superframes at a time */
+#define UDP_BYTES     (512U * 1024)
+#define UDP_SATURATED 4 /* times that, if they are only to be queued */
 
 static int
 deliver(void *ctx, const struct iovec *iov, unsigned n)
@@ -100,8 +101,8 @@ handshake_in(struct worker *worker, const uint8_t *data, uint32_t len, const str
 	bell_ring(worker->config.bell);
 }
 
-void
-worker_datagram(struct worker *worker, uint8_t *data, uint32_t len, const struct wg_arrival *arrival)
+static void
+datagram_in(struct worker *worker, uint8_t *data, uint32_t len, const struct wg_arrival *arrival)
 {
 	enum wg_drop why;
 
@@ -121,36 +122,75 @@ worker_datagram(struct worker *worker, uint8_t *data, uint32_t len, const struct
 	}
 }
 
+void
+worker_arrive_now(struct worker *worker, const struct handoff_record *record,
+		  const struct wg_arrival *arrival, uint8_t *data)
+{
+	const uint32_t segment = record->datagrams.segment;
+
+	for (uint32_t at = 0; at < record->len; at += segment)
+		datagram_in(worker, data + at, MIN(segment, record->len - at), arrival);
+}
+
+/* Handshakes do not wait. */
+void
+worker_arrive(struct worker *worker, const struct handoff_record *record, const struct wg_arrival *arrival,
+	      uint8_t *data)
+{
+	const bool is_data = record->len >= WG_DATA_MIN && le32_load(data) == WG_MSG_DATA;
+
+	if (is_data)
+		worker_crowd_note(worker, WAY_IN, le32_load(data + 4));
+	if (is_data && worker->crowds[WAY_IN].saturated) {
+		memcpy(backlog_room(worker->backlogs[WAY_IN]), data, record->len);
+		worker_backlog_datagrams(worker, record);
+	} else {
+		worker_arrive_now(worker, record, arrival, data);
+	}
+}
+
+/* Datagrams of one owner. */
+static void
+run_in(struct worker *worker, unsigned owner, const struct received *frame, uint32_t from, uint32_t to)
+{
+	const struct handoff_record record = {
+		.len = to - from,
+		.datagrams = {.segment = frame->segment, .arrival = frame->arrival},
+	};
+	uint8_t *data = frame->data + from;
+
+	if (owner == worker->config.number)
+		worker_arrive(worker, &record, &frame->arrival, data);
+	else
+		worker_hand(worker, owner, HANDOFF_DATAGRAMS, &record, data,
+			    (record.len + frame->segment - 1) / frame->segment);
+}
+
 /*
  * A superframe may hold datagrams of several sessions, old and new or of several peers behind one address:
- * they are told apart one by one, and what goes to one other worker in a row goes in one piece.  Returns the
+ * they are told apart one by one, and what is of one owner in a row stays in one piece.  Returns the
  * segments.
  */
 static unsigned
 segments_in(struct worker *worker, const struct received *frame)
 {
-	const unsigned self = worker->config.number;
-	uint32_t at = 0, from = 0;
-	unsigned to = self, n = 0;
+	unsigned owner = worker->config.number, n = 0;
+	uint32_t from = 0;
 
-	for (; at < frame->len || n == 0; at += frame->segment, n++) {
+	for (uint32_t at = 0; at < frame->len; at += frame->segment, n++) {
 		const uint32_t len = MIN(frame->segment, frame->len - at);
-		const unsigned owner = worker_of_datagram(worker, frame->data + at, len);
+		const unsigned of = worker_of_datagram(worker, frame->data + at, len);
 
-		if (to != self && owner != to)
-			worker_hand_datagrams(worker, to, frame->data + from, at - from, frame->segment,
-					      &frame->arrival);
-		if (owner != to)
+		if (of != owner && at > from)
+			run_in(worker, owner, frame, from, at);
+		if (of != owner)
 			from = at;
-		to = owner;
-		if (owner == self)
-			worker_datagram(worker, frame->data + at, len, &frame->arrival);
-		if (frame->segment == 0)
-			break;
+		owner = of;
 	}
-	if (to != self)
-		worker_hand_datagrams(worker, to, frame->data + from, frame->len - from, frame->segment,
-				      &frame->arrival);
+	if (frame->len > from)
+		run_in(worker, owner, frame, from, frame->len);
+	else
+		wg_count(&worker->stats.drops, WG_DROP_TYPE, 1); /* it is empty */
 	return MAX(n, 1U);
 }
 
@@ -175,10 +215,11 @@ frame_in(struct worker *worker, unsigned i)
 void
 worker_udp_serve(struct worker *worker, enum udp_family family)
 {
+	const unsigned scale = worker->crowds[WAY_IN].saturated ? UDP_SATURATED : 1;
 	unsigned frames = 0;
 	uint32_t bytes = 0;
 
-	while (frames < UDP_BUDGET && bytes < UDP_BYTES) {
+	while (frames < UDP_BUDGET * scale && bytes < UDP_BYTES * scale) {
 		const unsigned want = worker->udp_frames[family];
 		const int n = receiver_read(worker->receiver, &worker->udp, family, want, worker->now.boot);
 		uint32_t got = 0;
@@ -194,4 +235,5 @@ worker_udp_serve(struct worker *worker, enum udp_family family)
 		if ((unsigned)n < want)
 			return;
 	}
+	worker_saturate(worker, WAY_IN);
 }

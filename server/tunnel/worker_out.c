@@ -8,7 +8,8 @@
 #include "server/tunnel/worker_state.h"
 #include "server/wg/owner.h"
 
-#define TUN_BUDGET 32 /* frames a turn and queue */
+#define TUN_BUDGET           32  /* frames a turn and queue ... */
+#define TUN_BUDGET_SATURATED 256 /* ... and if they are only to be queued */
 
 static struct wg_peer_id
 lookup(struct worker_domain *domain, const struct split *split)
@@ -106,51 +107,101 @@ worker_seal(struct worker *worker, const struct worker_domain *domain, enum doma
 		worker_send(worker);
 }
 
-static void
-frame_out(struct worker *worker, struct worker_domain *domain, enum domain_link link, size_t len)
+/* Its domain may have gone while it was on its way, or waited. */
+void
+worker_frame_take(struct worker *worker, const struct handoff_record *record, const uint8_t *frame)
 {
-	struct wg_peer_id peer;
+	const struct worker_domain *domain = worker_domain(worker, record->frame.domain);
+	struct split split;
+
+	if (domain && domain->domain->serial == record->frame.serial &&
+	    split_frame(&split, frame, record->len, record->frame.vnet) == 0)
+		worker_seal(worker, domain, record->frame.link, &split, record->frame.peer);
+}
+
+void
+worker_frame(struct worker *worker, const struct split *split, const struct handoff_record *record,
+	     const uint8_t *frame)
+{
+	const struct worker_domain *domain = worker_domain(worker, record->frame.domain);
+	uint8_t *room;
+
+	worker_crowd_note(worker, WAY_OUT, record->frame.peer.serial);
+	if (worker->crowds[WAY_OUT].saturated) {
+		room = backlog_room(worker->backlogs[WAY_OUT]);
+		if (frame != room)
+			memcpy(room, frame, record->len);
+		worker_backlog_frame(worker, record);
+	} else if (domain && domain->domain->serial == record->frame.serial) {
+		worker_seal(worker, domain, record->frame.link, split, record->frame.peer);
+	}
+}
+
+static void
+frame_out(struct worker *worker, struct worker_domain *domain, enum domain_link link, const uint8_t *frame,
+	  size_t len)
+{
+	const struct lane *lane = &domain->lanes[link];
+	struct handoff_record record = {
+		.len = (uint32_t)len,
+		.frame = {.domain = domain->domain->number,
+			  .serial = domain->domain->serial,
+			  .link = (uint8_t)link,
+			  .vnet = lane->tun.vnet},
+	};
 	struct split split;
 	unsigned owner;
 
-	if (split_frame(&split, worker->frame, len, domain->lanes[link].tun.vnet) < 0) {
+	if (split_frame(&split, frame, len, lane->tun.vnet) < 0) {
 		wg_count(&worker->stats.drops, WG_DROP_INNER_VERSION, 1);
 		return;
 	}
 	stats_call(&worker->stats, STATS_TUN_READ, 1, split.n);
-	peer = lookup(domain, &split);
-	if (peer.serial == 0) {
+	record.frame.segments = (uint16_t)split.n;
+	record.frame.peer = lookup(domain, &split);
+	if (record.frame.peer.serial == 0) {
 		wg_count(&worker->stats.drops, WG_DROP_NO_PEER, split.n);
-		worker_answer_drop(worker, &domain->lanes[link], &split, WG_DROP_NO_PEER);
+		worker_answer_drop(worker, lane, &split, WG_DROP_NO_PEER);
 		return;
 	}
-	owner = wg_owner(peer.number, worker->config.count);
+	owner = wg_owner(record.frame.peer.number, worker->config.count);
 	if (owner == worker->config.number)
-		worker_seal(worker, domain, link, &split, peer);
+		worker_frame(worker, &split, &record, frame);
 	else
-		worker_hand_frame(worker, owner, domain, link, worker->frame, len, split.n, peer);
+		worker_hand(worker, owner, HANDOFF_FRAMES, &record, frame, split.n);
+}
+
+/* True: there is more. */
+static bool
+lane_read(struct worker *worker, struct worker_domain *domain, enum domain_link link)
+{
+	const bool saturated = worker->crowds[WAY_OUT].saturated;
+	uint8_t *frame = saturated ? backlog_room(worker->backlogs[WAY_OUT]) : worker->frame;
+	const ssize_t n = tun_read(&domain->lanes[link].tun, frame, TUN_FRAME_MAX);
+
+	if (n > 0)
+		frame_out(worker, domain, link, frame, (size_t)n);
+	else if (n < 0 && n != -EIO) /* else there is nothing, or it is down */
+		worker_lane_lose(worker, domain, link);
+	return n > 0;
 }
 
 void
 worker_lane_serve(struct worker *worker, uint32_t name)
 {
+	const struct crowd *crowd = &worker->crowds[WAY_OUT];
 	const enum domain_link link = name % DOMAIN_LINKS;
 	struct worker_domain *domain = worker_domain(worker, name / DOMAIN_LINKS);
-	const struct lane *lane = domain ? &domain->lanes[link] : NULL;
 
-	if (!lane || !lane->reads) /* it went a moment ago */
+	if (!domain || !domain->lanes[link].reads) /* it went a moment ago */
 		return;
-	for (unsigned i = 0; i < TUN_BUDGET && !worker->blocked; i++) {
-		const ssize_t n = tun_read(&lane->tun, worker->frame, sizeof(worker->frame));
-
-		if (n == 0 || n == -EIO) /* nothing, or it is down */
+	for (unsigned i = 0; i < (crowd->saturated ? TUN_BUDGET_SATURATED : TUN_BUDGET); i++) {
+		if (worker->blocked && !crowd->saturated)
+			break;
+		if (!lane_read(worker, domain, link))
 			return;
-		if (n < 0) {
-			worker_lane_lose(worker, domain, link);
-			return;
-		}
-		frame_out(worker, domain, link, (size_t)n);
 	}
-	if (worker->blocked)
+	worker_saturate(worker, WAY_OUT);
+	if (worker->blocked && !crowd->saturated)
 		worker_lane_mute(worker, name);
 }

@@ -1,7 +1,8 @@
 /*
  * What a worker is, for the files that make it up: worker.c (its thread and its turn), worker_control.c
  * (what control sees of it), worker_lanes.c (its queues, by domain), worker_out.c (TUN to sockets),
- * worker_in.c (sockets to TUN), worker_answer.c (ICMP), worker_handoff.c (from and to other workers).
+ * worker_in.c (sockets to TUN), worker_answer.c (ICMP), worker_handoff.c (from and to other workers),
+ * worker_fair.c (more to do than can be done).
  */
 #ifndef SERVER_TUNNEL_WORKER_STATE_H
 #define SERVER_TUNNEL_WORKER_STATE_H
@@ -9,6 +10,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 
+#include "server/tunnel/backlog.h"
 #include "server/tunnel/handoff.h"
 #include "server/tunnel/icmp.h"
 #include "server/tunnel/merge.h"
@@ -43,6 +45,16 @@ struct worker_domain {
 	struct wg_peer_id looked_peer;
 };
 
+enum worker_way { WAY_IN, WAY_OUT, WORKER_WAYS };
+
+/* Whether several peers are in what comes, and what follows from it. */
+struct crowd {
+	uint64_t key;          /* of who came last; 0: nobody */
+	nsec_t mixed_at;       /* when it was another one than before; 0: never */
+	bool saturated, fresh; /* fresh: since this turn */
+	nsec_t rest_at;        /* 0: its pages are at rest */
+};
+
 struct worker {
 	struct worker_config config;
 	struct stats stats;
@@ -71,6 +83,9 @@ struct worker {
 	unsigned handoff_first;                                  /* whose is looked at first */
 	bool handoff_left;                                       /* over the budget */
 	_Atomic uint64_t handoff_in, handoff_out;
+
+	struct crowd crowds[WORKER_WAYS];
+	struct backlog *backlogs[WORKER_WAYS];
 
 	struct ring orders, reports, datagrams;
 	_Atomic uint64_t obeyed;
@@ -126,7 +141,10 @@ void worker_lanes_unmute(struct worker *worker);
 /* The device of the lane was taken away: no more is read from it, and control is told. */
 void worker_lane_lose(struct worker *worker, struct worker_domain *domain, enum domain_link link);
 
-/* A frame that was split goes to its peer, which is ours. */
+/* A frame for a peer of ours is sealed and sent, or waits for its turn; @record without data. */
+void worker_frame(struct worker *worker, const struct split *split, const struct handoff_record *record,
+		  const uint8_t *frame);
+void worker_frame_take(struct worker *worker, const struct handoff_record *record, const uint8_t *frame);
 void worker_seal(struct worker *worker, const struct worker_domain *domain, enum domain_link link,
 		 const struct split *split, struct wg_peer_id peer);
 
@@ -140,8 +158,14 @@ bool worker_answer_long(struct worker *worker, const struct lane *lane, const st
 /* Takes datagrams, within a budget. */
 void worker_udp_serve(struct worker *worker, enum udp_family family);
 
-/* One datagram of ours, or of nobody; lent until worker_deliver(), which opens and writes what is there. */
-void worker_datagram(struct worker *worker, uint8_t *data, uint32_t len, const struct wg_arrival *arrival);
+/*
+ * Datagrams of ours, or of nobody: handled, or to wait for their turn.  What is handled is lent, with
+ * @arrival (which may be @record's), until worker_deliver(), which opens and writes what is there.
+ */
+void worker_arrive(struct worker *worker, const struct handoff_record *record,
+		   const struct wg_arrival *arrival, uint8_t *data);
+void worker_arrive_now(struct worker *worker, const struct handoff_record *record,
+		       const struct wg_arrival *arrival, uint8_t *data);
 void worker_deliver(struct worker *worker);
 
 /* The socket of @family is watched for what is wanted of it now. */
@@ -155,12 +179,18 @@ bool worker_send(struct worker *worker);
 unsigned worker_of_datagram(const struct worker *worker, const uint8_t *data, uint32_t len);
 
 /* To another worker; it is woken at the end of the turn.  What its ring has no room for is dropped. */
-void worker_hand_datagrams(struct worker *worker, unsigned to, const uint8_t *data, uint32_t len,
-			   uint32_t segment, const struct wg_arrival *arrival);
-void worker_hand_frame(struct worker *worker, unsigned to, const struct worker_domain *domain,
-		       enum domain_link link, const uint8_t *frame, size_t len, unsigned segments,
-		       struct wg_peer_id peer);
+void worker_hand(struct worker *worker, unsigned to, enum handoff_kind kind,
+		 const struct handoff_record *record, const void *data, unsigned segments);
 void worker_handed_wake(struct worker *worker);
+
+/* Notes who is in what comes; the budget of a turn was not enough; frames in the room of the backlog wait. */
+void worker_crowd_note(struct worker *worker, enum worker_way way, uint64_t key);
+void worker_saturate(struct worker *worker, enum worker_way way);
+void worker_backlog_frame(struct worker *worker, const struct handoff_record *record);
+void worker_backlog_datagrams(struct worker *worker, const struct handoff_record *record);
+/* Serves what waits, within a budget; when to do so again. */
+void worker_backlogs_serve(struct worker *worker);
+nsec_t worker_backlogs_deadline(const struct worker *worker);
 
 /* Takes what other workers handed over, within a budget. */
 void worker_handoffs_take(struct worker *worker);

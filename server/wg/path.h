@@ -64,6 +64,9 @@ struct path_in {
  */
 void path_open(struct wg_path *path, struct path_in *in, unsigned n, struct wg_now now);
 
+/* Whose session has the receiver index @index.  False: nobody's here. */
+bool path_peer_of(struct wg_path *path, uint32_t index, struct wg_peer_id *ret);
+
 /* A packet on its way out. */
 struct path_out {
 	uint8_t *data; /* in: WG_DATA_HEADER bytes of room, the packet; room for path_message_len() in all */

@@ -239,6 +239,17 @@ number_of(struct wg_path *path, uint32_t index)
 	return seen->number;
 }
 
+bool
+path_peer_of(struct wg_path *path, uint32_t index, struct wg_peer_id *ret)
+{
+	struct path_peer *peer = path_peer_by_number(path, number_of(path, index));
+
+	if (!peer || !sessions_find(&peer->sessions, index))
+		return false;
+	*ret = peer->id;
+	return true;
+}
+
 /* At most PATH_RUN messages of one index. */
 static void
 open_run(struct wg_path *path, uint32_t index, struct path_in *in, unsigned n, struct wg_now now)
