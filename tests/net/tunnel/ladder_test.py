@@ -110,12 +110,12 @@ class Rig:
         digest = sent.stdout.split()[-1]
         assert receiver.wait_for(r"got (\w+)", 60).group(1) == digest
 
-    def numbers(self, loss=0.5, seconds=1):
+    def numbers(self, seconds=1):
         """Numbered datagrams both ways, half of them in superframes: in order, none twice.  Loss is no matter here, if
         it is not all: on a busy machine either end may be kept from running."""
         self.port += 1
         argv = [(x.ns, x.inner4, y.inner4) for x, y in ((self.a, self.b), (self.b, self.a))]
-        flows = [ns.start(built("flows"), near, far, self.port, 8, 4000, seconds) for ns, near, far in argv]
+        flows = [ns.start(built("flows"), near, far, self.port, 8, 2500, seconds) for ns, near, far in argv]
         for flow in flows:
             flow.wait_for("ready")
         for flow in flows:
@@ -123,12 +123,15 @@ class Rig:
         for flow in flows:
             result = last_line(flow)
             assert result["again"] == 0 and result["late"] == 0, result
-            assert result["received"] >= (1 - loss) * result["expected"] > 0, result
+            assert result["received"] > result["expected"] / 10 > 0, result
 
-    def traffic(self, loss=0.5):
+    def streams(self):
         self.copy(self.a, self.b)
         self.copy(self.b, self.a)
-        self.numbers(loss)
+
+    def traffic(self):
+        self.streams()
+        self.numbers()
 
     def rung(self, name):
         return figures(self.a.ifname)["warren_rung_" + name]
@@ -155,7 +158,7 @@ class Rig:
         self.refuse.clear()
         self.clocks.pass_by(RETRY_TIME // 2)
         self.ping()
-        self.traffic()
+        self.streams()
         assert self.rung(name).startswith("down 1 0"), self.rung(name)
         self.clocks.pass_by(RETRY_TIME // 2)
         self.ping()
@@ -439,7 +442,8 @@ def workers_without_steering_hand_over_what_is_not_theirs(lab):
 
 @test
 def workers_with_one_socket_hand_over_what_is_not_theirs(lab):
-    workers_without(lab, "sockets", "off 0 0 1", SETSOCKOPT, errno.ENOPROTOOPT, {"name": option(SOL_SOCKET, SO_REUSEPORT)})
+    workers_without(lab, "sockets", "off 0 0 1", SETSOCKOPT, errno.ENOPROTOOPT,
+                    {"name": option(SOL_SOCKET, SO_REUSEPORT)})
 
 
 @test
@@ -474,7 +478,7 @@ def refused_superframes_of_udp_are_written_singly_until_they_are_tried_again(lab
 def what_the_device_does_not_take_is_counted_and_not_repeated(lab):
     rig = Rig(lab)
     rules = [rig.refuse.add(WRITEV, error, of=UDP, times=5) for error in (errno.EIO, errno.EAGAIN, errno.ENOBUFS)]
-    rig.numbers(loss=0.9)
+    rig.numbers()
     assert all(rig.refuse.hits(rule) == 5 for rule in rules)
     assert rig.dropped("tun_refused") >= 2 * 15
     rig.refuse.add(WRITEV, SHORT, times=500)
