@@ -276,6 +276,7 @@ take_domains(struct wanted *wanted, const struct gateway_feed *feed, struct tena
 {
 	struct wanted_domain *domains = calloc(feed->n_tenants + 1, sizeof(*domains));
 	size_t n = 1;
+	bool changed;
 
 	if (!domains)
 		return -ENOMEM;
@@ -295,10 +296,15 @@ take_domains(struct wanted *wanted, const struct gateway_feed *feed, struct tena
 	qsort(domains + 1, n - 1, sizeof(*domains), domain_compare);
 	for (size_t i = 0; i < n; i++)
 		domain_pools(&domains[i], feed);
-	wanted->touched_all |= !domains_equal(wanted, domains, n);
+	changed = !domains_equal(wanted, domains, n);
+	wanted->touched_all |= changed;
 	free(wanted->domains);
 	wanted->domains = domains;
 	wanted->n_domains = n;
+	for (size_t i = wanted->n;
+	     changed && i-- > 0;) /* a key is one peer's: none of a tenant that is gone */
+		if (!wanted_domain(wanted, wanted->v[i].tenant))
+			drop(wanted, wanted->v[i].id);
 	return 0;
 }
 

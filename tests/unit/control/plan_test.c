@@ -182,6 +182,34 @@ a_tenant_that_is_gone_leaves_no_domain(void **state)
 	world_done(&world);
 }
 
+/* Its rows are deleted without a word; whoever has its peer's key then is another peer. */
+static void
+a_key_of_a_tenant_that_is_gone_may_be_anothers(void **state)
+{
+	struct world world = {0};
+	struct gateway_peer a = peer(1, 0x0a);
+	const struct gateway_tenant other = {.id = {9}, .name = "third"};
+	struct gateway_feed later = {.n_tenants = 1, .tenants = (struct gateway_tenant *)&other};
+
+	a.tenant.v = 7;
+	feed_two(&world, &a, 1, 2);
+	free(carry_out(&world, 0));
+	assert_int_equal(wanted_apply(&world.wanted, &later, own, false), 0);
+	expect(&world, 0,
+	       "set=1\nwarren_domain=wg7\npublic_key=" KEY(
+		       0a) "\nremove=true\n\nset=1\nwarren_domain=wg7\nwarren_remove_domain=true\n\n");
+	a = peer(2, 0x0a);
+	a.tenant.v = 9;
+	later.n_peers = 1;
+	later.peers = &a;
+	assert_int_equal(wanted_apply(&world.wanted, &later, own, false), 0);
+	expect(&world, 0,
+	       "set=1\nwarren_domain=wg9\npublic_key=" KEY(0a) "\nwarren_state=active\nwarren_end=0\n"
+							       "replace_allowed_ips=true\n"
+							       "allowed_ip=10.0.0.10/32\n\n");
+	world_done(&world);
+}
+
 static void
 revokes_go_before_grants(void **state)
 {
@@ -495,6 +523,7 @@ main(void)
 		cmocka_unit_test(a_peer_is_told_to_its_tenants_domain),
 		cmocka_unit_test(a_peer_that_changes_tenants_leaves_the_one_before_it_comes_to_the_other),
 		cmocka_unit_test(a_tenant_that_is_gone_leaves_no_domain),
+		cmocka_unit_test(a_key_of_a_tenant_that_is_gone_may_be_anothers),
 		cmocka_unit_test(peers_of_unknown_tenants_and_with_sealed_keys_stay_outside),
 		cmocka_unit_test(a_new_tunnel_initiates_to_the_recent_ones_as_many_as_may),
 		cmocka_unit_test(who_has_come_by_himself_is_not_initiated_to),
