@@ -277,8 +277,8 @@ tun_read(const struct tun *tun, void *frame, size_t len)
 {
 	const ssize_t n = read(tun->fd, frame, len);
 
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (n < 0) /* EINVAL: the kernel had no words for the offload of a frame, and dropped it */
+		return errno == EAGAIN || errno == EINTR || errno == EINVAL ? 0 : -errno;
 	return n;
 }
 

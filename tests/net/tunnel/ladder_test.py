@@ -490,7 +490,8 @@ def what_the_device_does_not_take_is_counted_and_not_repeated(lab):
 @test
 def reading_the_device_survives_what_comes(lab):
     rig = Rig(lab)
-    rules = [rig.refuse.add(READ, answer, times=20) for answer in (errno.EAGAIN, errno.EINTR, errno.EIO, SHORT)]
+    rules = [rig.refuse.add(READ, answer, times=20)
+             for answer in (errno.EAGAIN, errno.EINTR, errno.EIO, errno.EINVAL, SHORT)]
     rig.traffic()
     assert all(rig.refuse.hits(rule) == 20 for rule in rules)
     rig.others_are_on()
