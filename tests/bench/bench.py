@@ -109,7 +109,7 @@ class Run:
                     self.note(case.name, name, turn, figures)
 
     def scene(self, scene):
-        for turn in range(self.scale.rounds_few):
+        for turn in range(self.scale.rounds if scene.bar else self.scale.rounds_few):
             for program in self.found:
                 if (program.keyless or program.name == programs.NULL or scene.programs and program.name not in scene.programs
                         or f"{scene.name}, {program.name}" in self.failures):
@@ -137,6 +137,11 @@ def merge(results, path):
     samples = [s for s in before["samples"] if s["case"] not in again] + results["samples"]
     results["samples"] = sorted(samples, key=lambda s: order.index(s["case"]))
     results["failures"] = {**{k: v for k, v in before["failures"].items() if k.split(",")[0] not in again}, **results["failures"]}
+    versions = {p["name"]: p["version"] for p in before["programs"]}
+    for program in results["programs"]:
+        earlier = versions.get(program["name"], program["version"])
+        if earlier != program["version"]:
+            program["version"] += f"; in some cases {earlier}"
     names = {p["name"] for p in results["programs"]}
     results["programs"] += [p for p in before["programs"] if p["name"] not in names]
 
@@ -156,8 +161,8 @@ def measure(args):
         if scene.name in args.cases:
             run.scene(scene)
     others += [machine.busy()] if not args.quick else []
-    return {"date": f"{datetime.date.today()}", "machine": machine.describe(), "quick": args.quick, "rounds": scale.rounds,
-            "rounds_few": scale.rounds_few, "seconds": scale.seconds, "nice": args.nice, "others": others,
+    return {"date": f"{datetime.date.today()}", "machine": machine.describe(), "quick": args.quick,
+            "seconds": scale.seconds, "nice": args.nice, "others": others,
             "programs": [{"name": p.name, "version": p.version} for p in found], "absent": absent,
             "samples": run.samples, "failures": run.failures}
 

@@ -101,6 +101,7 @@ class Scene:
     run: typing.Callable  # (lab, program, scale) -> {case: figures}
     programs: tuple       # () : all that have keys
     cases: dict           # name or its beginning: (words, figures)
+    bar: bool = False     # as of a case: measured more often
 
 
 OWN = (programs.WARREN,)
@@ -114,14 +115,14 @@ SCENES = [
     Scene("handshakes", "handshakes answered", gateway.handshakes, (), {
         "handshakes": ("handshakes answered, keys known to each other", (
             Figure("per_cpu_second", "a CPU second of the gateway", True), Figure("per_second", "a second", True)))}),
-    Scene("neighbour", "latency under load from another peer", gateway.neighbour, (), {
+    Scene("neighbour", "latency under load from another peer", gateway.neighbour, GO_ONES, {
         "loaded": ("round trip while another peer sends one TCP flow as fast as it can", LATENCY),
-        "loaded-bare": ("the same moment on the bare wire: what the busy machine alone delays", LATENCY)}),
-    Scene("flood", "bulk of an established peer under a flood of 50,000 initiations a second", gateway.flood, GO_ONES, {
+        "loaded-bare": ("the same moment on the bare wire: what the busy machine alone delays", LATENCY)}, bar=True),
+    Scene("flood", "bulk of an established peer under a flood of 50,000 initiations a second", gateway.flood, (programs.WARREN, programs.TAILSCALE), {
         "flood-quiet": ("one TCP flow of an established peer, no flood", FLOOD),
         "flood-elsewhere": ("the same flood sent to a socket of nobody's on the gateway", FLOOD),
         "flood-bad": ("flood with a wrong first MAC", FLOOD),
-        "flood-spoofed": ("flood with a right first MAC from spoofed sources", FLOOD)}),
+        "flood-spoofed": ("flood with a right first MAC from spoofed sources", FLOOD)}, bar=True),
     Scene("memory", "memory, and the UAPI", scale.memory, OWN, {
         "memory": ("resident memory", (Figure("few", "with 10 peers, MiB"), Figure("per_peer", "for each of 100,000 idle peers, KiB"))),
         "uapi": ("the UAPI with 100,000 peers", (Figure("load", "all loaded, s"), Figure("change", "one changed, ms"),

@@ -12,7 +12,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/ip.h>
-#include <netinet/udp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -22,6 +21,7 @@
 #include "base/clock.h"
 #include "server/tunnel/backends.h"
 #include "tests/bench/client.h"
+#include "tests/bench/gso.h"
 
 #define CLIENTS_MAX    100000U
 #define SOCKETS_MAX    1000U
@@ -102,24 +102,11 @@ message_take(struct crowd *crowd, const uint8_t *message, size_t len, struct cou
 	}
 }
 
-static size_t
-segment_size(struct msghdr *msg, size_t len)
-{
-	int size;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c))
-		if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
-			memcpy(&size, CMSG_DATA(c), sizeof(size));
-			return (size_t)size;
-		}
-	return len;
-}
-
 /* All that has come to one socket. */
 static void
 socket_take(struct crowd *crowd, int fd, struct counted *counted, response_fn *response, void *arg)
 {
-	static char control[RECEIVE_BATCH][CMSG_SPACE(sizeof(int))];
+	static char control[RECEIVE_BATCH][GRO_CONTROL_LEN];
 	struct mmsghdr msgs[RECEIVE_BATCH];
 	struct iovec iov[RECEIVE_BATCH];
 	int n;
@@ -134,7 +121,7 @@ socket_take(struct crowd *crowd, int fd, struct counted *counted, response_fn *r
 		}
 		n = recvmmsg(fd, msgs, RECEIVE_BATCH, MSG_DONTWAIT, NULL);
 		for (int i = 0; i < n; i++) {
-			const size_t len = msgs[i].msg_len, size = segment_size(&msgs[i].msg_hdr, len);
+			const size_t len = msgs[i].msg_len, size = gro_size(&msgs[i].msg_hdr, len);
 
 			for (size_t at = 0; at < len; at += size)
 				message_take(crowd, frames[i] + at, MIN(size, len - at), counted, response,
@@ -506,20 +493,12 @@ static bool
 batch_send(int fd, uint8_t *batch, unsigned segments)
 {
 	const uint16_t size = INNER_LEN + WG_DATA_OVERHEAD;
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(size))] = {0};
+	_Alignas(struct cmsghdr) char control[GSO_CONTROL_LEN] = {0};
 	struct iovec iov = {batch, (size_t)segments * size};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	struct cmsghdr *cmsg;
 
-	if (segments > 1) {
-		msg.msg_control = control;
-		msg.msg_controllen = sizeof(control);
-		cmsg = CMSG_FIRSTHDR(&msg);
-		cmsg->cmsg_level = SOL_UDP;
-		cmsg->cmsg_type = UDP_SEGMENT;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(size));
-		memcpy(CMSG_DATA(cmsg), &size, sizeof(size));
-	}
+	if (segments > 1)
+		gso_set(&msg, control, size);
 	return sendmsg(fd, &msg, 0) >= 0;
 }
 

@@ -37,10 +37,19 @@ def head(results):
     yield ""
 
 
+def rounds(samples):
+    """How many rounds the cases had: "2 to 4"."""
+    counted = {}
+    for s in samples:
+        counted[s["case"]] = max(counted.get(s["case"], 0), s["round"] + 1)
+    least, most = min(counted.values(), default=0), max(counted.values(), default=0)
+    return f"{least}" if least == most else f"{least} to {most}"
+
+
 def method(results):
     yield "## Method\n"
     yield (f"Two network namespaces on a veth pair, the same program at both ends, all programs up at once and measured in turn, case by case: "
-           f"{results['rounds']} rounds ({results['rounds_few']} of cases that no bar hangs on), {results['seconds']} s each. "
+           f"{rounds(results['samples'])} rounds, more of cases that a bar hangs on, {results['seconds']} s each. "
            f"Nothing is pinned: each process may use all {results['machine']['cpu'].split(', ')[1]}, at nice {results['nice']}. "
            "TCP is iperf3; datagrams and round trips come from small programs in `tests/bench`. *As on a card*: TSO and UDP segmentation off and GRO on "
            "at the veth, so that datagrams are cut and merged by the kernel. Figures are medians, in brackets the range over rounds; a ratio is one of "

@@ -8,7 +8,6 @@
  *       until SIGTERM; with UDP_GRO if SEGMENTS > 1.  Prints JSON: what came, and how often out of order.
  */
 #include <errno.h>
-#include <netinet/udp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/ip.h"
+#include "tests/bench/gso.h"
 
 #define TICK        MICROSECONDS(500) /* the sender's pace */
 #define CALL_MAX    64U               /* messages a call */
@@ -52,27 +52,10 @@ struct sending {
 	struct iovec iov[CALL_MAX];
 	struct sockaddr_storage to[CALL_MAX];
 	struct mmsghdr msgs[CALL_MAX];
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(uint16_t))];
+	_Alignas(struct cmsghdr) char control[GSO_CONTROL_LEN];
 };
 
 static struct sending sending;
-
-static void
-segment_set(struct sending *s, struct msghdr *msg, unsigned segments)
-{
-	const uint16_t size = (uint16_t)s->size;
-	struct cmsghdr *cmsg;
-
-	msg->msg_control = segments > 1 ? s->control : NULL;
-	msg->msg_controllen = segments > 1 ? sizeof(s->control) : 0;
-	if (segments <= 1)
-		return;
-	cmsg = CMSG_FIRSTHDR(msg);
-	cmsg->cmsg_level = SOL_UDP;
-	cmsg->cmsg_type = UDP_SEGMENT;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(size));
-	memcpy(CMSG_DATA(cmsg), &size, sizeof(size));
-}
 
 static void
 address_set(struct sending *s, struct sockaddr_storage *ret, struct msghdr *msg)
@@ -102,7 +85,8 @@ send_some(struct sending *s, uint64_t n)
 			be64_store(s->frames[calls] + i * s->size, s->sent + put + i);
 		s->iov[calls] = (struct iovec){s->frames[calls], k * s->size};
 		*msg = (struct msghdr){.msg_iov = &s->iov[calls], .msg_iovlen = 1};
-		segment_set(s, msg, k);
+		if (k > 1)
+			gso_set(msg, s->control, (uint16_t)s->size);
 		address_set(s, &s->to[calls], msg);
 		put += k;
 	}
@@ -157,24 +141,11 @@ count(struct counting *c, const uint8_t *frame, size_t len, size_t size)
 	c->calls++;
 }
 
-static size_t
-segment_size(struct msghdr *msg, size_t len)
-{
-	int size;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c))
-		if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
-			memcpy(&size, CMSG_DATA(c), sizeof(size));
-			return (size_t)size;
-		}
-	return len;
-}
-
 static int
 run_receiver(uint16_t port, bool gro)
 {
 	static uint8_t frames[CALL_MAX][FRAME_MAX];
-	static char control[CALL_MAX][CMSG_SPACE(sizeof(int))];
+	static char control[CALL_MAX][GRO_CONTROL_LEN];
 	const struct sockaddr_in6 here = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
 	const int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = gro, buffer = BUFFER;
 	const struct timeval look = {.tv_usec = 100000};
@@ -202,8 +173,7 @@ run_receiver(uint16_t port, bool gro)
 		}
 		n = recvmmsg(fd, msgs, CALL_MAX, MSG_WAITFORONE, NULL);
 		for (int i = 0; i < n; i++)
-			count(&c, frames[i], msgs[i].msg_len,
-			      segment_size(&msgs[i].msg_hdr, msgs[i].msg_len));
+			count(&c, frames[i], msgs[i].msg_len, gro_size(&msgs[i].msg_hdr, msgs[i].msg_len));
 	} while (!stopped || n > 0 || errno == EINTR); /* what was under way when the sender ended counts */
 	printf("{\"packets\": %llu, \"bytes\": %llu, \"frames\": %llu, \"late\": %llu}\n",
 	       (unsigned long long)c.packets, (unsigned long long)c.bytes, (unsigned long long)c.calls,
