@@ -15,6 +15,7 @@
 #include "server/proc/loop.h"
 #include "server/tunnel/confine.h"
 #include "server/tunnel/tunnel.h"
+#include "server/wg/constants.h"
 
 struct managed {
 	struct child child;
@@ -100,6 +101,20 @@ interface_gone(void *ctx)
 	log_error("the interface was deleted; waiting for a new one");
 }
 
+/* A socket that no worker reads would lose what the kernel puts into it, so there is a worker for each. */
+static unsigned
+workers_needed(const struct child *child)
+{
+	unsigned n[UDP_FAMILIES] = {0};
+
+	for (size_t i = 0; i < child->n_sockets; i++)
+		if (strcmp(child->sockets[i].name, MANAGED_UDP4) == 0)
+			n[UDP4]++;
+		else if (strcmp(child->sockets[i].name, MANAGED_UDP6) == 0)
+			n[UDP6]++;
+	return MIN(MAX(n[UDP4], n[UDP6]), (unsigned)WG_WORKERS_MAX);
+}
+
 static int
 begin(struct managed *managed)
 {
@@ -119,6 +134,7 @@ begin(struct managed *managed)
 		return r;
 	if (child->config.workers)
 		config.workers = child->config.workers;
+	config.workers = MAX(config.workers, workers_needed(child));
 	r = tunnel_new(managed->loop, &config, &managed->tunnel);
 	if (r < 0)
 		return r;
