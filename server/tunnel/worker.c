@@ -62,8 +62,10 @@ worker_blocked_set(struct worker *worker, bool blocked)
 	for (unsigned i = 0; i < UDP_FAMILIES; i++)
 		if (worker_udp_watch(worker, i) < 0)
 			log_error("socket cannot be watched: %s", strerror(errno));
-	if (!blocked)
+	if (!blocked) {
 		worker_lanes_unmute(worker);
+		worker->handoff_left = worker->config.count > 1; /* frames waited in the rings for this */
+	}
 }
 
 bool

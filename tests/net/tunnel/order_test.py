@@ -9,7 +9,7 @@ from lab import main, need, test, wait_until
 from preload import Clocks
 from wires import Side, figures, ours
 
-REKEY_AFTER_TIME = 120
+REKEY_AFTER_TIME, KEEPALIVE_TIMEOUT = 120, 10
 STEP = 4  # seconds; less than any timer of a peer that hears of the other
 RENEWALS = 2
 FLOWS, RATE, SECONDS = 24, 2500, 60  # at most
@@ -92,6 +92,32 @@ def nothing_is_lost_at_a_modest_rate(lab):
         if all(r["received"] == r["expected"] > 0 for r in results):
             return
     raise AssertionError(f"{TRIES} times something was lost, the last time {results}")
+
+
+@test
+def nothing_stays_between_workers_when_a_full_socket_has_room_again(lab):
+    need("wg", "tc")
+    gateway = Side(lab, "g", 200, ours(), {"WARREN_WORKERS": "2", "WARREN_QUEUES": "1"}).start()
+    clients = [Client(lab, n, ours()) for n in (1, 2, 4)]
+    for client in clients:
+        client.join(gateway)
+        gateway.ns.run("tc", "qdisc", "add", "dev", "g" + client.name, "root", "tbf", "rate", "30mbit", "burst", "32k",
+                       "limit", "20mb")
+
+    def between():
+        values = figures(gateway.ifname)
+        return values["warren_handoff_out"] - values["warren_handoff_in"]
+
+    for _ in range(5):
+        both = [client.flows(gateway, 8, 8 * RATE, SECONDS) for client in clients]
+        begin([far for _, far in both])
+        before = figures(gateway.ifname)["warren_handoff_out"]
+        wait_until(lambda: figures(gateway.ifname)["warren_handoff_out"] > before + 300, "hand-offs")
+        for near, far in both:
+            far.kill()
+            near.kill()
+        # nothing else happens: the next timer of a peer is ten seconds away
+        wait_until(lambda: between() == 0, "the rings to run empty", KEEPALIVE_TIMEOUT / 2)
 
 
 @test
