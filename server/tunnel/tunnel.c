@@ -4,8 +4,8 @@
  * is set to the device's next deadline.
  *
  * Handshakes are not to take the workers' time: this thread asks for less of the CPU than they.  CONTROL_NICE
- * leaves it a twentieth of a CPU that a worker wants too: enough for the rekeys of 50,000 peers, and little
- * enough that no flood is felt; an idle CPU it has for itself.
+ * leaves it a tenth of a CPU that a worker wants too (weights of 110 and 1,024): the rekeys of 100,000 peers,
+ * and no more of a flood; an idle CPU it has for itself.
  */
 #include "server/tunnel/tunnel.h"
 
