@@ -113,12 +113,12 @@ take(struct backlog *backlog, struct unused *unused, backlog_lost_fn *lost, void
  * There are as many buffers as frames can wait, so the queue itself is never full.
  */
 void
-backlog_push(struct backlog *backlog, uint64_t key, const struct handoff_record *record,
+backlog_push(struct backlog *backlog, uint64_t key, const struct handoff_record *record, uint32_t cost,
 	     backlog_lost_fn *lost, void *ctx)
 {
 	const bool is_short = record->len <= BACKLOG_SHORT_LEN;
 	const uint32_t free_one = take(backlog, is_short ? &backlog->shorts : &backlog->longs, lost, ctx);
-	struct fair_item item = {.key = key, .buffer = free_one, .cost = fair_cost(MIN(record->len, 65536U))};
+	struct fair_item item = {.key = key, .buffer = free_one, .cost = cost};
 	struct fair_item gone;
 
 	assert(backlog->n_popped == 0);

@@ -22,11 +22,11 @@ void backlog_free(struct backlog *backlog);
 uint8_t *backlog_room(struct backlog *backlog);
 
 /*
- * The frame in the room waits behind what its peer (@key) has there.  @record, without data, says what it is.
- * @lost is called for each that has to go for it, which may be it itself.
+ * The frame in the room waits behind what its peer (@key) has there.  @record, without data, says what it is;
+ * @cost: fair_cost().  @lost is called for each that has to go for it, which may be it itself.
  */
 typedef void backlog_lost_fn(void *ctx, const struct handoff_record *record);
-void backlog_push(struct backlog *backlog, uint64_t key, const struct handoff_record *record,
+void backlog_push(struct backlog *backlog, uint64_t key, const struct handoff_record *record, uint32_t cost,
 		  backlog_lost_fn *lost, void *ctx);
 
 /* The next to be served, or NULL; it and *@data are lent until backlog_recycle(). */

@@ -1,6 +1,7 @@
 #include "server/tunnel/udp.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <linux/udp.h>
 #include <stdbool.h>
 #include <string.h>
@@ -150,6 +151,15 @@ int
 udp_share(int fd)
 {
 	return option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
+uint32_t
+udp_overflowed(int fd)
+{
+	uint32_t figures[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof(figures);
+
+	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, figures, &len) == 0 ? figures[SK_MEMINFO_DROPS] : 0;
 }
 
 int

@@ -37,6 +37,9 @@ int udp_adopt(enum udp_family family, int fd, uint16_t *bound, struct stats *sta
 /* Lets further sockets of this user bind to the same port, also after it was bound itself. */
 int udp_share(int fd) _must_check_;
 
+/* Datagrams that were lost because the socket was full, so far (it wraps); 0 if the kernel does not tell. */
+uint32_t udp_overflowed(int fd);
+
 /* SO_MARK.  -EPERM. */
 int udp_mark(int fd, uint32_t mark) _must_check_;
 

@@ -2,14 +2,15 @@
  * Saturation.  A direction that is not run dry within its budget, or whose socket is full, while more than
  * one peer is in what comes, is saturated: from then on frames are read into a backlog as fast as they come,
  * wait there by peer, and are served in turn, until nothing waits.  With one peer alone there is nobody to be
- * fair to: its frames wait in the kernel's queue and are handled as they are read.
+ * fair to: its frames wait in the kernel's queue and are handled as they are read.  But when that overflows,
+ * others may be among what is lost there, so it is saturation too.
  */
 #include <string.h>
 
 #include "server/tunnel/worker_state.h"
 
-#define FAIR_BUDGET (512U * 1024)     /* cost that is served a turn */
-#define CROWD_TIME  MILLISECONDS(100) /* peers that came within that time are together */
+#define FAIR_BUDGET (2 * FAIR_QUANTUM) /* cost that is served a turn */
+#define CROWD_TIME  MILLISECONDS(100)  /* peers that came within that time are together */
 #define REST_AFTER  SECONDS(1)
 
 void
@@ -33,6 +34,31 @@ worker_saturate(struct worker *worker, enum worker_way way)
 		crowd->saturated = crowd->fresh = true;
 }
 
+void
+worker_overflow_look(struct worker *worker, enum udp_family family)
+{
+	struct crowd *crowd = &worker->crowds[WAY_IN];
+	const uint32_t lost = udp_overflowed(worker->udp.fd[family]);
+
+	if (lost != worker->overflowed[family])
+		crowd->saturated = crowd->fresh = true;
+	worker->overflowed[family] = lost;
+}
+
+static uint32_t
+datagrams_of(const struct handoff_record *record)
+{
+	const uint32_t segment = record->datagrams.segment;
+
+	return (record->len + segment - 1) / segment;
+}
+
+static uint32_t
+cost_of(enum worker_way way, const struct handoff_record *record)
+{
+	return fair_cost(record->len, way == WAY_OUT ? record->frame.segments : datagrams_of(record));
+}
+
 static void
 frame_lost(void *ctx, const struct handoff_record *record)
 {
@@ -45,9 +71,8 @@ static void
 datagrams_lost(void *ctx, const struct handoff_record *record)
 {
 	struct worker *worker = ctx;
-	const uint32_t segment = record->datagrams.segment;
 
-	wg_count(&worker->stats.drops, WG_DROP_SHED, (record->len + segment - 1) / segment);
+	wg_count(&worker->stats.drops, WG_DROP_SHED, datagrams_of(record));
 }
 
 static uint64_t
@@ -59,7 +84,8 @@ key_of(struct wg_peer_id peer)
 void
 worker_backlog_frame(struct worker *worker, const struct handoff_record *record)
 {
-	backlog_push(worker->backlogs[WAY_OUT], key_of(record->frame.peer), record, frame_lost, worker);
+	backlog_push(worker->backlogs[WAY_OUT], key_of(record->frame.peer), record, cost_of(WAY_OUT, record),
+		     frame_lost, worker);
 }
 
 /* Whoever makes up receiver indices has one queue with all others who do. */
@@ -70,7 +96,7 @@ worker_backlog_datagrams(struct worker *worker, const struct handoff_record *rec
 	struct wg_peer_id peer = {0};
 
 	(void)path_peer_of(worker->path, le32_load(backlog_room(backlog) + 4), &peer);
-	backlog_push(backlog, key_of(peer), record, datagrams_lost, worker);
+	backlog_push(backlog, key_of(peer), record, cost_of(WAY_IN, record), datagrams_lost, worker);
 }
 
 static void
@@ -83,7 +109,7 @@ out_serve(struct worker *worker)
 
 	while (cost < FAIR_BUDGET && !worker->blocked && (record = backlog_pop(backlog, &data))) {
 		worker_frame_take(worker, record, data);
-		cost += fair_cost(record->len);
+		cost += cost_of(WAY_OUT, record);
 	}
 	backlog_recycle(backlog);
 }
@@ -99,7 +125,7 @@ in_serve(struct worker *worker)
 
 	while (cost < FAIR_BUDGET && (record = backlog_pop(backlog, &data))) {
 		worker_arrive_now(worker, record, &record->datagrams.arrival, data);
-		cost += fair_cost(record->len);
+		cost += cost_of(WAY_IN, record);
 	}
 	worker_deliver(worker);
 	backlog_recycle(backlog);

@@ -236,4 +236,5 @@ worker_udp_serve(struct worker *worker, enum udp_family family)
 			return;
 	}
 	worker_saturate(worker, WAY_IN);
+	worker_overflow_look(worker, family);
 }

@@ -85,6 +85,7 @@ struct worker {
 	_Atomic uint64_t handoff_in, handoff_out;
 
 	struct crowd crowds[WORKER_WAYS];
+	uint32_t overflowed[UDP_FAMILIES]; /* udp_overflowed() at the last look */
 	struct backlog *backlogs[WORKER_WAYS];
 
 	struct ring orders, reports, datagrams;
@@ -186,6 +187,7 @@ void worker_handed_wake(struct worker *worker);
 /* Notes who is in what comes; the budget of a turn was not enough; frames in the room of the backlog wait. */
 void worker_crowd_note(struct worker *worker, enum worker_way way, uint64_t key);
 void worker_saturate(struct worker *worker, enum worker_way way);
+void worker_overflow_look(struct worker *worker, enum udp_family family);
 void worker_backlog_frame(struct worker *worker, const struct handoff_record *record);
 void worker_backlog_datagrams(struct worker *worker, const struct handoff_record *record);
 /* Serves what waits, within a budget; when to do so again. */

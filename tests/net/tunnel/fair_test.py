@@ -138,6 +138,48 @@ def a_modest_peer_loses_nothing_to_a_greedy_one(lab):
     raise AssertionError("the modest one loses too, or nobody does")
 
 
+TRANSFER = 16 << 20
+
+RECEIVE = """
+import socket, sys
+s = socket.create_server((sys.argv[1], 5003))
+print("listening", flush=True)
+while True:
+    c, _ = s.accept()
+    while c.recv(1 << 20):
+        pass
+    c.close()
+"""
+
+SEND = """
+import socket, sys, time
+begin = time.monotonic()
+s = socket.create_connection((sys.argv[1], 5003))
+s.sendall(bytes(int(sys.argv[2])))
+s.shutdown(socket.SHUT_WR)
+s.recv(1)
+print(time.monotonic() - begin)
+"""
+
+
+@test
+def tcp_has_its_share_beside_a_flood(lab):
+    """The flood came first, and fills whatever the kernel has for the gateway."""
+    clients = Clients(lab)
+    clients.gateway.ns.start("python3", lab.file("receive.py", RECEIVE), clients.gateway.inner4).wait_for("listening")
+    transfer = lambda: float(clients.modest.ns.run("python3", lab.file("send.py", SEND), clients.gateway.inner4, TRANSFER,
+                                                   timeout=300).stdout)
+    alone = min(transfer() for _ in range(3))
+    flood = clients.flood()
+    before = shed_of(clients)
+    beside = min(transfer() for _ in range(3))
+    shed, datagrams = (b - a for a, b in zip(before, shed_of(clients)))
+    flood.stop()
+    print(f"# alone {alone:.2f} s, beside the flood {beside:.2f} s; the flood lost {shed} of {datagrams}", flush=True)
+    assert shed > 0, "the gateway carried it all"
+    assert beside < 20 * alone, f"{beside:.2f} s where alone it takes {alone:.2f} s"
+
+
 def paced(side, other, rate, seconds):
     """Datagrams of 1,000 bytes from @side at twice the rate; bytes of messages a second that reached @other, after the burst
     that a limit allows at once."""

@@ -47,7 +47,7 @@ push(unsigned peer, uint32_t len)
 					      .frame = {.domain = peer, .serial = ++next_put[peer]}};
 
 	memset(backlog_room(backlog), (int)(record.frame.serial & 0xff), len);
-	backlog_push(backlog, peer + 1, &record, count_lost, NULL);
+	backlog_push(backlog, peer + 1, &record, fair_cost(record.len, 1), count_lost, NULL);
 	put++;
 	assert_int_equal(put, got + lost + backlog_count(backlog));
 }

@@ -156,7 +156,7 @@ pop(void)
 static uint32_t
 random_cost(void)
 {
-	return fair_cost(rnd(3) ? rnd(1500) : rnd(65536));
+	return fair_cost(rnd(3) ? rnd(1500) : rnd(65536), 1 + rnd(FAIR_PACKETS_MAX));
 }
 
 static void
@@ -182,7 +182,7 @@ static void
 two_peers_that_always_wait_are_served_alike(void **state)
 {
 	for (unsigned round = 0; round < 50; round++) {
-		const uint32_t small = fair_cost(rnd(200)), max[2] = {small, fair_cost(rnd(65536))};
+		const uint32_t small = fair_cost(rnd(200), 1), max[2] = {small, fair_cost(rnd(65536), 1)};
 		uint64_t served[2] = {0};
 		unsigned waiting[2] = {0};
 		struct fair_item item;
@@ -191,7 +191,8 @@ two_peers_that_always_wait_are_served_alike(void **state)
 			for (unsigned peer = 0; peer < 2; peer++)
 				while (waiting[peer] < 2 + rnd(8)) {
 					const uint32_t cost =
-						peer ? fair_cost(rnd(max[1] - FAIR_PACKET_COST + 1)) : small;
+						peer ? fair_cost(rnd(max[1] - FAIR_PACKET_COST + 1), 1)
+						     : small;
 
 					item = (struct fair_item){
 						.key = peer, .buffer = buffer_take(), .cost = cost};
@@ -225,7 +226,7 @@ who_stays_within_his_share_loses_nothing(void **state)
 
 			item = (struct fair_item){.key = modest ? 1000 : rnd(greedy),
 						  .buffer = buffer_take(),
-						  .cost = fair_cost(modest ? rnd(100) : 100)};
+						  .cost = fair_cost(modest ? rnd(100) : 100, 1)};
 			waiting += modest;
 			if (!fair_push(fair, &item, &lost)) {
 				lost_of[lost.key == 1000]++;
@@ -251,7 +252,7 @@ nobody_saves_up_while_he_has_nothing(void **state)
 	struct fair_item item;
 	unsigned turn = 0;
 
-	push(1, fair_cost(0));
+	push(1, fair_cost(0, 1));
 	pop();
 	for (unsigned i = 0; i < 20; i++) {
 		push(1, FAIR_QUANTUM / 4);
