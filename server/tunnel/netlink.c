@@ -14,9 +14,7 @@ netlink_open(bool links, bool routes)
 	struct sockaddr_nl sa = {
 		.nl_family = AF_NETLINK,
 		.nl_groups =
-			(links ? RTMGRP_LINK : 0U) | (routes ? RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE |
-								       RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
-							     : 0U),
+			(links ? RTMGRP_LINK : 0U) | (routes ? RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE : 0U),
 	};
 	_cleanup_(closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 
@@ -49,6 +47,19 @@ link_read(const struct nlmsghdr *nlh, netlink_link_fn *fn, void *ctx)
 		fn(ctx, &link);
 }
 
+/*
+ * Whether the way to somewhere may be another now.  A connected network comes and goes with every container
+ * on the host and moves no peer; an address that went is noticed when it is sent from.
+ */
+static bool
+route_moves(const struct nlmsghdr *nlh)
+{
+	const struct rtmsg *route = mnl_nlmsg_get_payload(nlh);
+
+	return mnl_nlmsg_get_payload_len(nlh) >= sizeof(*route) && route->rtm_type == RTN_UNICAST &&
+	       route->rtm_protocol != RTPROT_KERNEL;
+}
+
 static void
 message_read(const struct nlmsghdr *nlh, netlink_link_fn *link, void *ctx, struct netlink_heard *ret)
 {
@@ -60,9 +71,7 @@ message_read(const struct nlmsghdr *nlh, netlink_link_fn *link, void *ctx, struc
 		break;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
-	case RTM_NEWADDR:
-	case RTM_DELADDR:
-		ret->routes = true;
+		ret->routes = ret->routes || route_moves(nlh);
 		break;
 	default:
 		break;

@@ -1,5 +1,5 @@
 /*
- * What the kernel says unasked: the state of interfaces, and that routes or addresses changed.
+ * What the kernel says unasked: the state of interfaces, and that routes changed.
  */
 #ifndef SERVER_TUNNEL_NETLINK_H
 #define SERVER_TUNNEL_NETLINK_H
@@ -8,7 +8,7 @@
 
 #include "base/cleanup.h"
 
-/* A socket that hears of links, of routes and addresses, or both.  The caller's.  Negated errno. */
+/* A socket that hears of links, of routes, or both.  The caller's.  Negated errno. */
 int netlink_open(bool links, bool routes) _must_check_;
 
 struct netlink_link {
@@ -18,7 +18,7 @@ struct netlink_link {
 typedef void netlink_link_fn(void *ctx, const struct netlink_link *link);
 
 struct netlink_heard {
-	bool routes;
+	bool routes; /* one that somebody set came or went */
 	bool overrun; /* messages were lost: look anew */
 };
 

@@ -300,17 +300,25 @@ def peers_that_ask_at_different_addresses_are_answered_from_these(lab):
         gateway.ns.ip("addr", "add", address + ("/24" if n < 2 else "/64"), "dev", "g" + client.name, *([] if n < 2 else ["nodad"]))
         there[client] = f"{address}:51820" if n < 2 else f"[{address}]:51820"
     gateway.start()
-    time.sleep(2)  # every source is forgotten when addresses change, within a second: nothing tells that it is over
     for client in clients:
         client.peer(gateway, there[client])
         gateway.peer(client)
         client.ns.ping(gateway.inner4)
     flows = [flow for client in clients for flow in client.flows(gateway, 8, 1000, 3)]
     begin(flows)
+    for n in range(20):  # a container comes and goes: a link, an address, a connected network
+        gateway.ns.ip("link", "add", "box", "type", "veth", "peer", "name", "xob")
+        gateway.ns.ip("addr", "add", f"172.20.{n}.1/24", "dev", "box")
+        gateway.ns.ip("link", "set", "box", "up")
+        gateway.ns.ip("link", "del", "box")
     results = [last_line(flow) for flow in flows]
     assert all(r["late"] == 0 and r["received"] > 0.9 * r["expected"] > 0 for r in results), results
     for client in clients:
         assert client.show("endpoints") == [there[client]], (client.name, client.show("endpoints"))
+    lost = clients[0]
+    gateway.ns.ip("addr", "del", f"{lost.net}.100/24", "dev", "g" + lost.name)
+    gateway.ns.ping(lost.inner4)  # from an address that is still there, and the client follows
+    wait_until(lambda: lost.show("endpoints") == [f"{lost.net}.1:51820"], "the client to answer there")
 
 
 @test
