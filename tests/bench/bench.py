@@ -79,6 +79,10 @@ class Run:
         self.failures[f"{case}, {program}"] = lines[0][:200]
         self.say(f"{case}, {program}: {lines[0][:200]}")
 
+    def show(self, name):
+        results = {"programs": [{"name": p.name} for p in self.found], "samples": self.samples}
+        print("\n".join(report.case_table(results, name)), flush=True)
+
     def pairs(self, wanted):
         """Case by case, round by round, program by program; the pairs of a wire stay up meanwhile."""
         for wire in dict.fromkeys(c.wire for c in wanted):
@@ -107,6 +111,7 @@ class Run:
             if case.name == "tcp1":
                 for name, figures in aead.alone(self.samples, turn):
                     self.note(case.name, name, turn, figures)
+        self.show(case.name)
 
     def scene(self, scene):
         for turn in range(self.scale.rounds if scene.bar else self.scale.rounds_few):
@@ -123,6 +128,8 @@ class Run:
                     self.fail(scene.name, program.name, e)
                 finally:
                     lab.close()
+        for name in dict.fromkeys(s["case"] for s in self.samples if scene.tells(s["case"])):
+            self.show(name)
 
 
 def merge(results, path):

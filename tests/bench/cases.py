@@ -103,6 +103,16 @@ class Scene:
     cases: dict           # name or its beginning: (words, figures)
     bar: bool = False     # as of a case: measured more often
 
+    def tells(self, case):
+        """(words, figures) of that case, if it is one of this scene's."""
+        for pattern, (words, figures) in self.cases.items():
+            before, hole, after = pattern.partition("{}")
+            if pattern == case:
+                return words, figures
+            if hole and case.startswith(before) and case.endswith(after):
+                return words.format(f"{int(case[len(before):len(case) - len(after)]):,}"), figures
+        return None
+
 
 OWN = (programs.WARREN,)
 GO_ONES = (programs.WARREN, programs.TAILSCALE, programs.GO)
@@ -142,12 +152,8 @@ def described(name):
     """(words, figures) of a case by its name."""
     for case in CASES:
         if case.name == name:
-            return f"{case.words}", case.figures
+            return case.words, case.figures
     for scene in SCENES:
-        for pattern, (words, figures) in scene.cases.items():
-            if pattern == name:
-                return words, figures
-            before, hole, after = pattern.partition("{}")
-            if hole and name.startswith(before) and name.endswith(after):
-                return words.format(f"{int(name[len(before):len(name) - len(after)]):,}"), figures
+        if scene.tells(name):
+            return scene.tells(name)
     raise KeyError(name)

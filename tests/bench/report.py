@@ -4,12 +4,13 @@ import os
 import bars
 import cases
 import plot
-from figures import median, number, spread, values
+from figures import median, number, ratio, ratio_spread, spread, values
 from programs import WARREN
 
 KEPT = "## What binds"  # from this heading on, the page is a person's: it is kept as it was
 CALLS = (("segments_tun_read", "TUN read"), ("segments_udp_send", "send"), ("segments_udp_receive", "receive"),
          ("segments_tun_write", "TUN write"))
+COMPARED = ("cpu", "p99")  # besides the first figure of a case
 PANELS = [
     ("One TCP flow, Gbit/s", "tcp1", "gbit"),
     ("One TCP flow, CPU s/GB of an end", "tcp1", "cpu"),
@@ -69,6 +70,15 @@ def bar_table(results):
     yield ""
 
 
+def compare(samples, case, program, figure):
+    """The ratio of medians, and in brackets those of single rounds."""
+    value = ratio(values(samples, case, WARREN, figure), values(samples, case, program, figure))
+    between = ratio_spread(samples, case, WARREN, program, figure)
+    if value is None or between is None:
+        return "–"
+    return f"{value:.2f} ×" + (f" ({between[0]:.2f}–{between[1]:.2f})" if between[0] != between[1] else "")
+
+
 def case_table(results, name):
     words, figures = cases.described(name)
     samples = results["samples"]
@@ -78,14 +88,13 @@ def case_table(results, name):
     if not rows or not figures:
         return
     yield f"### {name}: {words}\n"
-    first = figures[0]
-    mine = median(values(samples, name, WARREN, first.key))
-    yield "| program | " + " | ".join(f.words for f in figures) + f" | warren / it, {first.words} |"
-    yield "|---" * (len(figures) + 2) + "|"
+    compared = [f for f in figures if f == figures[0] or f.key in COMPARED]
+    yield "| program | " + " | ".join(f.words for f in figures) + "".join(f" | warren / it, {f.words}" for f in compared) + " |"
+    yield "|---" * (1 + len(figures) + len(compared)) + "|"
     for p in rows:
-        theirs = median(values(samples, name, p, first.key))
-        ratio = f"{mine / theirs:.2f} ×" if mine and theirs and p != WARREN else ""
-        yield f"| {p} | " + " | ".join(spread(values(samples, name, p, f.key)) for f in figures) + f" | {ratio} |"
+        cells = [spread(values(samples, name, p, f.key)) for f in figures]
+        cells += [compare(samples, name, p, f.key) if p != WARREN else "" for f in compared]
+        yield f"| {p} | " + " | ".join(cells) + " |"
     yield ""
     means = [(label, median(values(samples, name, WARREN, key))) for key, label in CALLS]
     if all(v for _, v in means):
