@@ -88,8 +88,11 @@ worker_deliver(struct worker *worker)
 static void
 handshake_in(struct worker *worker, const uint8_t *data, uint32_t len, const struct wg_arrival *arrival)
 {
-	struct worker_datagram *datagram = ring_free(&worker->datagrams, 0);
+	struct worker_datagram *datagram;
 
+	if (!path_handshake_worth(worker->path, data, len))
+		return;
+	datagram = ring_free(&worker->datagrams, 0);
 	if (datagram) {
 		datagram->arrival = *arrival;
 		datagram->len = len;

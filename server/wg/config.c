@@ -17,6 +17,17 @@ private_key_clamp(struct private_key *key)
 	key->b[31] = (uint8_t)((key->b[31] & 127) | 64);
 }
 
+/* Every path refuses by itself what is meant for another key. */
+static void
+identity_tell(struct wg_device *device, const struct wg_effects *out)
+{
+	for (unsigned i = 0; i < device->workers; i++) {
+		struct wg_order order = {.type = WG_ORDER_IDENTITY, .identity = device->identity.key};
+
+		out->order(out->ctx, i, &order);
+	}
+}
+
 static void
 identity_set(struct wg_device *device, const struct private_key *key)
 {
@@ -48,6 +59,7 @@ wg_private_key_set(struct wg_device *device, const struct private_key *key, stru
 		return;
 
 	identity_set(device, key);
+	identity_tell(device, out);
 	peer = device->identity.present ? roster_by_key(&device->peers, &device->identity.key) : NULL;
 	if (peer)
 		wg_peer_remove(device, peer, out);

@@ -5,6 +5,7 @@
 #ifndef SERVER_WG_ORDER_H
 #define SERVER_WG_ORDER_H
 
+#include "base/key.h"
 #include "server/wg/aead.h"
 #include "server/wg/values.h"
 
@@ -21,7 +22,8 @@ struct allowedips;
 	X(ROUTE, "endpoint set or moved")                                                        \
 	X(SOURCE_CLEAR, "forget from which of our addresses we sent") /* serial 0: to all */     \
 	X(ACCESS, "state and end of access")                                                     \
-	X(LIMITS, "rates and MTU of a peer")
+	X(LIMITS, "rates and MTU of a peer")                                                     \
+	X(IDENTITY, "our public key: what is for another is not handed on") /* to all; no peer */
 
 enum wg_order_type {
 #define X(name, words) WG_ORDER_##name,
@@ -53,6 +55,7 @@ struct wg_order {
 			struct wg_end end;
 		} access;
 		struct wg_limits limits;
+		struct public_key identity; /* zeroes: none */
 	};
 };
 

@@ -244,10 +244,19 @@ peer_order(struct wg_path *path, struct path_peer *peer, const struct wg_order *
 	case WG_ORDER_ACCESS:
 		order_access(path, peer, order);
 		break;
+	case WG_ORDER_IDENTITY: /* of no peer */
+		break;
 	case WG_ORDER_LIMITS:
 		return order_limits(peer, &order->limits, now);
 	}
 	return 0;
+}
+
+static void
+order_identity(struct wg_path *path, const struct wg_order *order)
+{
+	path->identified = !key_is_zero(order->identity.b);
+	cookie_checker_key(&path->checker, &order->identity);
 }
 
 int
@@ -259,6 +268,8 @@ path_order(struct wg_path *path, struct wg_order *order, struct wg_now now)
 	assert(order->peer.number < WG_PEERS_MAX);
 	if (order->type == WG_ORDER_PEER_ADD)
 		r = order_peer_add(path, order);
+	else if (order->type == WG_ORDER_IDENTITY)
+		order_identity(path, order);
 	else if (order->type == WG_ORDER_SOURCE_CLEAR && order->peer.serial == 0)
 		path->sources++;
 	else if (peer)
@@ -268,6 +279,16 @@ path_order(struct wg_path *path, struct wg_order *order, struct wg_now now)
 		bytes_wipe(order->install.receiving, sizeof(order->install.receiving));
 	}
 	return r;
+}
+
+bool
+path_handshake_worth(struct wg_path *path, const uint8_t *data, uint32_t len)
+{
+	if (!path->identified || le32_load(data) == WG_MSG_COOKIE ||
+	    cookie_mac1_valid(&path->checker, data, len))
+		return true;
+	wg_count(&path->counters, WG_DROP_MAC1, 1);
+	return false;
 }
 
 void

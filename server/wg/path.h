@@ -64,6 +64,12 @@ struct path_in {
  */
 void path_open(struct wg_path *path, struct path_in *in, unsigned n, struct wg_now now);
 
+/*
+ * Whether a handshake message (WG_KIND_HANDSHAKE) is worth handing to the device, by its first MAC alone: what
+ * is for another key is dropped, and counted, here.  The device looks again.
+ */
+bool path_handshake_worth(struct wg_path *path, const uint8_t *data, uint32_t len);
+
 /* Whose session has the receiver index @index.  False: nobody's here. */
 bool path_peer_of(struct wg_path *path, uint32_t index, struct wg_peer_id *ret);
 

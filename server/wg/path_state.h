@@ -10,6 +10,7 @@
 #include "server/wg/allowedips.h"
 #include "server/wg/bucket.h"
 #include "server/wg/constants.h"
+#include "server/wg/cookie.h"
 #include "server/wg/path.h"
 #include "server/wg/route.h"
 #include "server/wg/session.h"
@@ -83,6 +84,8 @@ TAILQ_HEAD(path_peers, path_peer);
 struct wg_path {
 	struct session_store sessions;
 	struct wg_index index;
+	bool identified; /* we have a key, and checker is of it */
+	struct cookie_checker checker;
 	unsigned worker;
 	struct path_peer **pages[PATH_PAGES];
 	struct staged staged;

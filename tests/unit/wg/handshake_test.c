@@ -324,6 +324,37 @@ a_message_for_another_key_fails_at_its_mac(void **state)
 	assert_int_equal(rig_datagram(&f.rig, initiation, sizeof(initiation), FOREIGN_AT), WG_DROP_MAC1);
 }
 
+/* Workers look first, so that a flood of them wakes nobody. */
+static void
+a_path_refuses_what_is_for_another_key(void **state)
+{
+	uint8_t initiation[ORACLE_INITIATION], other[ORACLE_INITIATION],
+		cookie[WG_COOKIE_REPLY_LEN] = {WG_MSG_COOKIE};
+	const struct private_key none = {0}, another = {.b = {8, 1, 2}};
+	uint8_t stamp[12];
+	struct oracle lost;
+
+	rig_pump(&f.rig);
+	oracle_timestamp(stamp, f.rig.now.wall);
+	oracle_initiation(&f.o, initiation, stamp);
+	oracle_init(&lost, "foreign", f.o.public);
+	oracle_initiation(&lost, other, stamp);
+	for (unsigned i = 0; i < f.rig.workers; i++) {
+		const uint64_t before = wg_counted(path_counters(f.rig.path[i]), WG_DROP_MAC1);
+
+		assert_true(path_handshake_worth(f.rig.path[i], initiation, sizeof(initiation)));
+		assert_true(path_handshake_worth(f.rig.path[i], cookie, sizeof(cookie)));
+		assert_false(path_handshake_worth(f.rig.path[i], other, sizeof(other)));
+		assert_int_equal(wg_counted(path_counters(f.rig.path[i]), WG_DROP_MAC1), before + 1);
+	}
+	wg_private_key_set(f.rig.device, &another, f.rig.now, rig_effects(&f.rig));
+	rig_pump(&f.rig);
+	assert_false(path_handshake_worth(f.rig.path[0], initiation, sizeof(initiation)));
+	wg_private_key_set(f.rig.device, &none, f.rig.now, rig_effects(&f.rig));
+	rig_pump(&f.rig);
+	assert_true(path_handshake_worth(f.rig.path[0], other, sizeof(other)));
+}
+
 /* The foreign side's answer to the gate's initiation. */
 static void
 awaited_response(uint8_t response[ORACLE_RESPONSE])
@@ -740,6 +771,7 @@ main(void)
 		TEST(one_wrong_bit_in_an_initiation_is_fatal_to_it_and_to_nothing_else),
 		TEST(a_stranger_gets_no_answer),
 		TEST(a_message_for_another_key_fails_at_its_mac),
+		TEST(a_path_refuses_what_is_for_another_key),
 		TEST(one_wrong_bit_in_a_response_is_fatal_to_it_and_to_nothing_else),
 		TEST(a_response_counts_once),
 		TEST(a_response_that_nobody_asked_for_is_dropped),
