@@ -167,7 +167,7 @@ sockets_open_unix(const struct config *config, const char *runtime_dir, struct k
 		  struct socket_paths *paths, struct trouble *t)
 {
 	char name[MESSAGE_NAME_MAX + 1];
-	int fd, r;
+	int fd = -1, r;
 
 	if (!kept_has(ret, "admin")) {
 		r = unix_open("WARREN_ADMIN_SOCKET", "admin", config->admin_socket, paths->admin, ret, t);

@@ -66,7 +66,7 @@ listen_udp(sa_family_t family, uint16_t port, int *ret, struct trouble *t)
 int
 listen_udp_more(int first, int *ret)
 {
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = {0};
 	socklen_t len = sizeof(sa);
 	_cleanup_(closep) int fd = -1;
 	const int one = 1;

@@ -3,6 +3,7 @@
  * all workers in turn, for HANDSHAKES_TIME at most, and then all else has its turn: requests, timers, and
  * with them the orders that revoke.
  */
+#include <assert.h>
 #include <errno.h>
 
 #include "base/bytes.h"
@@ -60,6 +61,8 @@ static bool
 datagrams_take(struct tunnel *tunnel)
 {
 	const nsec_t until = clock_boottime() + HANDSHAKES_TIME;
+
+	assert(tunnel->config.workers > 0);
 
 	for (;;) {
 		const nsec_t now = clock_boottime();
